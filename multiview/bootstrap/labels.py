@@ -1,0 +1,132 @@
+"""Reproject 3D keypoints into every view as labels (Simon et al., CVPR 2017, equation 8).
+
+Occluded joints are labelled too: the easy views of an instant label its hard views. That is the
+point of multiview bootstrapping.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from multiview._shapes import F64
+from multiview.config import Config
+from multiview.core import Detections, Points3D, PseudoLabels, Rig
+from multiview.errors import InputError
+from multiview.geometry.uncertainty import project_sigma
+
+__all__ = ["LabelConfig", "pseudo_labels"]
+
+SEEN, REPROJECTED = 2, 1
+
+
+class LabelConfig(Config):
+    """What becomes a label.
+
+    Parameters
+    ----------
+    allow_unvoted
+        Also label points that only two views carry. Nothing can outvote a wrong one, so this is
+        off; a rig of two cameras has no other points.
+    min_keypoints
+        Share of the skeleton that must be labelled inside a picture for it to be kept.
+    half_weight
+        Standard deviation, as a share of the hand's box, at which a label counts half.
+    """
+
+    allow_unvoted: bool = False
+    min_keypoints: float = Field(0.5, ge=0, le=1)
+    half_weight: float = Field(0.05, gt=0)
+
+
+def pseudo_labels(
+    points: Points3D,
+    dets: Detections,
+    rig: Rig,
+    config: LabelConfig | None = None,
+    *,
+    pictures: NDArray[np.bool_] | None = None,
+    iteration: int = 0,
+) -> PseudoLabels:
+    """Make labels for every view of every frame.
+
+    Parameters
+    ----------
+    points
+        Triangulated keypoints.
+    dets
+        The detections they come from: cameras, frames, provenance.
+    rig
+        The rig they were triangulated with.
+    config
+        What becomes a label.
+    pictures
+        Which camera has a picture in which frame set, shape (V, F); by default where the
+        detections have a time or a hand.
+    iteration
+        Round of bootstrapping.
+
+    Returns
+    -------
+    PseudoLabels
+        Weight is ``1 / (1 + (sigma / (half_weight box))^2)``: 1 for a certain label, 0.5 where
+        its standard deviation reaches that share of the hand's box.
+
+    Raises
+    ------
+    InputError
+        If the points were made with another rig or from other frames.
+    """
+    config = config or LabelConfig()
+    rig = rig.select(points.camera_names)
+    _check_same(points, dets, rig)
+    use = points.valid & (points.voted | config.allow_unvoted)
+    xyz = np.where(use[..., None], points.xyz_world, np.nan)
+    xy = rig.project(xyz)
+    size = np.array([c.intrinsics.size_wh for c in rig.cameras])[:, None, None, None]
+    inside = ((xy > -0.5) & (xy < size - 0.5)).all(-1)
+    sigma = np.where(inside, project_sigma(rig, xyz, points.cov), np.nan)
+    xy = np.where(inside[..., None], xy, np.nan)
+    weight = 1 / (1 + (sigma / (config.half_weight * _box(xy)[..., None])) ** 2)
+    weight = np.where(inside & np.isfinite(weight), weight, 0.0)
+    visibility = np.where(inside, np.where(points.inlier, SEEN, REPROJECTED), 0)
+    if pictures is None:
+        pictures = np.isfinite(dets.times) | dets.valid.any((-1, -2))
+    return PseudoLabels(
+        xy_px=xy,
+        visibility=visibility.astype(np.int8),
+        weight=weight,
+        sigma_px=sigma,
+        keep=(inside.mean(-1) >= config.min_keypoints) & inside.any(-1) & pictures[..., None],
+        iteration=iteration,
+        source=dets.source,
+        rig_digest=points.rig_digest,
+        camera_names=points.camera_names,
+        frame_ids=points.frame_ids,
+        hands=points.hands,
+        skeleton=points.skeleton,
+        size_wh=tuple(c.intrinsics.size_wh for c in rig.cameras),
+    )
+
+
+def _check_same(points: Points3D, dets: Detections, rig: Rig) -> None:
+    if points.rig_digest != rig.digest:
+        raise InputError(
+            f"the 3D points were made with rig {points.rig_digest}, this one is {rig.digest}",
+            "label with the rig file that triangulate used, or triangulate again",
+        )
+    same = dets.camera_names == points.camera_names
+    if not same or not np.array_equal(dets.frame_ids, points.frame_ids):
+        raise InputError(
+            "the 3D points and the detections have different cameras or frames",
+            "give the detections that triangulate used",
+        )
+
+
+def _box(xy: F64) -> F64:
+    """Longer side of the labelled box of each hand, shape (V, F, H); 1 px at least."""
+    seen = np.isfinite(xy)
+    low, high = np.where(seen, xy, np.inf).min(-2), np.where(seen, xy, -np.inf).max(-2)
+    side = (high - low).max(-1)
+    return np.where(np.isfinite(side), np.maximum(side, 1.0), 1.0)

@@ -1,0 +1,97 @@
+"""A calibration as text and as plain data; nothing is printed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from multiview.calib.result import CalibrationResult
+
+__all__ = ["report_data", "report_markdown"]
+
+
+def report_data(result: CalibrationResult) -> dict[str, Any]:
+    """Return the figures as plain numbers and strings, fit for JSON (NaN becomes None)."""
+    data = {
+        "about": result.rig.about,
+        "board": result.board.model_dump(),
+        "unit": result.rig.unit,
+        "rig_digest": result.rig.digest,
+        "rms_px": result.rms_px,
+        "frames": int(np.isfinite(result.world_from_board_t[:, 0]).sum()),
+        "heldout": asdict(result.heldout),
+        "cameras": [asdict(c) | _pose_data(result, v) for v, c in enumerate(result.cameras)],
+        "warnings": list(result.warnings),
+    }
+    return dict(_plain(data))
+
+
+def _pose_data(result: CalibrationResult, view: int) -> dict[str, Any]:
+    camera = result.rig.cameras[view]
+    lens = camera.intrinsics
+    return {
+        "model": lens.model,
+        "focal_px": [float(lens.K[0, 0]), float(lens.K[1, 1])],
+        "centre_px": [float(lens.K[0, 2]), float(lens.K[1, 2])],
+        "dist": lens.dist.tolist(),
+        "position_m": camera.centre_world.tolist(),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _figure(value: float, digits: int = 2) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def report_markdown(result: CalibrationResult) -> str:
+    """Return the figures as Markdown: a summary, a row for each camera, and warnings."""
+    held = result.heldout
+    lines = [
+        "# Calibration",
+        "",
+        f"{result.rig.about}.",
+        "",
+        "| measure | value |",
+        "| --- | ---: |",
+        f"| error of the corners used (rms) | {_figure(result.rms_px, 3)} px |",
+        f"| on {held.boards} boards left out, pose fitted | {_figure(held.rms_px, 3)} px |",
+        f"| on boards left out, predicted from the other cameras | "
+        f"{_figure(held.predicted_px, 3)} px |",
+        f"| corners triangulated on boards left out (rms) | {_figure(held.triangulated_mm)} mm |",
+        "",
+        "| camera | views | corners | dropped | rms px | noise px | focal px | +- | filled "
+        "| x y z m |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |",
+        *(_row(result, v) for v in range(len(result.cameras))),
+    ]
+    if result.warnings:
+        lines += ["", "## Look at", "", *(f"- {w}" for w in result.warnings)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(result: CalibrationResult, view: int) -> str:
+    c, camera = result.cameras[view], result.rig.cameras[view]
+    place = " ".join(f"{x:.3f}" for x in camera.centre_world)
+    cells = [
+        c.name,
+        str(c.views),
+        str(c.corners),
+        str(c.rejected),
+        _figure(c.rms_px, 3),
+        _figure(c.noise_px, 3),
+        f"{camera.intrinsics.K[0, 0]:.1f}",
+        f"{c.focal_std:.2%}" if c.focal_std else "given",
+        f"{c.fill:.0%}",
+        place,
+    ]
+    return "| " + " | ".join(cells) + " |"

@@ -1,0 +1,139 @@
+"""Rotated square crops, sampled as MediaPipe samples them, and the way back to the image.
+
+A roi is (centre x, centre y, side, rotation) in pixels of the image, centre of the top-left pixel
+(0, 0). Pixel index i of an n-pixel crop shows the point ``(i / n - 0.5) * side`` from the centre,
+rotated: corner to corner in *indices*, without the half pixels of ``cv2.resize``. So the identity
+crop is the identity, and MediaPipe's normalised ``x`` is ``x * W`` in OpenCV's convention, not
+``x * W - 0.5`` (source: mediapipe 0.10.21, ``image_to_tensor_converter_opencv.cc``).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from multiview._shapes import F64
+from multiview.models.base import U8
+
+F32 = NDArray[np.float32]
+
+STEPS = 32  # of bilinear weights a pixel, as in cv2.remap
+INT16 = (-32768, 32767)
+
+
+def image_from_crop(roi: F64, uv: F64, size: int) -> F64:
+    """Take points of a crop to the image.
+
+    Parameters
+    ----------
+    roi
+        The crop, shape (4,).
+    uv
+        Points in crop pixels, shape (..., 2).
+    size
+        Side of the crop in its own pixels.
+
+    Returns
+    -------
+    ndarray
+        Image pixels, shape (..., 2).
+    """
+    centre, side, angle = roi[:2], roi[2], roi[3]
+    cos, sin = np.cos(angle), np.sin(angle)
+    image_from_roi = np.array([[cos, -sin], [sin, cos]])
+    xy: F64 = centre + (uv / size - 0.5) * side @ image_from_roi.T
+    return xy
+
+
+def sample(image: U8, roi: F64, size: int, border: int) -> U8:
+    """Cut a crop of ``(size, size, 3)`` pixels, bilinear.
+
+    The same pixels as MediaPipe's crop, on every OpenCV version: OpenCV 5 samples with exact
+    weights, MediaPipe's OpenCV with weights in steps of 1/32 px.
+
+    Parameters
+    ----------
+    image
+        BGR image, shape (H, W, 3).
+    roi
+        The crop, shape (4,).
+    size
+        Side of the result [px].
+    border
+        ``cv2.BORDER_REPLICATE`` (MediaPipe: landmarks) or ``cv2.BORDER_CONSTANT`` (palms).
+    """
+    whole, weights = _fixed_point_maps(_image_from_crop_matrix(roi, size), size)
+    crop = cv2.remap(image, whole, weights, cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(crop, np.uint8)
+
+
+def _image_from_crop_matrix(roi: F64, size: int) -> F64:
+    """Homography (3, 3) of `image_from_crop`, by the detour through corners that MediaPipe takes.
+
+    Its rounding errors matter: in images whose longer side is an odd multiple of 3, half of the
+    letterbox's samples lie exactly between two steps of 1/32 px, and they decide which is taken
+    (worth up to 1 px in a keypoint).
+    """
+    square = ((roi[0], roi[1]), (roi[2], roi[2]), np.rad2deg(roi[3]))
+    corners = np.array([[0, size], [0, 0], [size, 0], [size, size]], np.float32)
+    crop_from_image = cv2.getPerspectiveTransform(cv2.boxPoints(square), corners)
+    return np.asarray(cv2.invert(crop_from_image)[1], np.float64)
+
+
+def _fixed_point_maps(matrix: F64, size: int) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+    """Make maps for ``cv2.remap``: whole pixels (size, size, 2) and index of the weights."""
+    u, v = np.meshgrid(np.arange(size, dtype=np.float64), np.arange(size, dtype=np.float64))
+    x, y, w = (row[0] * u + (row[1] * v + row[2]) for row in matrix)
+    steps = np.rint(np.stack([x, y], axis=-1) * (STEPS / w)[..., None]).astype(np.int64)
+    whole = np.clip(steps // STEPS, *INT16).astype(np.int16)
+    part = steps % STEPS
+    return whole, (part[..., 1] * STEPS + part[..., 0]).astype(np.uint16)
+
+
+def blob(crop: U8) -> F32:
+    """Network input (1, 3, size, size): RGB, 0 to 1."""
+    rgb = crop[..., ::-1].astype(np.float32) * np.float32(1 / 255)
+    return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None])
+
+
+def letterbox(width: int, height: int) -> F64:
+    """Roi of the smallest centred square that holds the whole image, shape (4,)."""
+    return np.array([width / 2, height / 2, max(width, height), 0.0])
+
+
+def rotation_up(start: F64, end: F64) -> float:
+    """Rotation [rad, -pi to pi] of the crop in which `end` is straight above `start`."""
+    dx, dy = end - start
+    angle = np.pi / 2 - np.arctan2(-dy, dx)
+    return float(angle - 2 * np.pi * np.floor((angle + np.pi) / (2 * np.pi)))
+
+
+def roi_of_box(box: F64, angle: float, shift: float, scale: float) -> F64:
+    """Square roi around a box: move along the hand, then enlarge the longer side.
+
+    Parameters
+    ----------
+    box
+        Centre x, centre y, width, height [px]; width and height along the rotated axes.
+    angle
+        Rotation [rad].
+    shift
+        Move, in heights of the box, along the rotated y axis.
+    scale
+        Side of the roi in longer sides of the box.
+    """
+    x, y, width, height = box
+    x -= height * shift * np.sin(angle)
+    y += height * shift * np.cos(angle)
+    return np.array([x, y, max(width, height) * scale, angle])
+
+
+def overlap(a: F64, b: F64) -> F64:
+    """Intersection over union of boxes (..., 4) given as x0, y0, x1, y1."""
+    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=-1)
+    areas = np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1)
+    union = areas - shared
+    iou: F64 = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return iou

@@ -1,0 +1,187 @@
+"""The default hand detector: MediaPipe Hands, run by ``cv2.dnn`` from networks in this package.
+
+Two stages: palms in the whole image, then 21 keypoints in a rotated crop around each. The crops,
+thresholds and rules are those of mediapipe 0.10.21 with ``static_image_mode=True``; how closely the
+keypoints agree is measured in ``experiments/01-mediapipe-parity``.
+
+Handedness: MediaPipe names the sides for mirrored (selfie) images. Here an ordinary camera image is
+assumed, so what MediaPipe calls "Left" is a right hand.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from multiview._shapes import F64
+from multiview.core import HAND_21, Skeleton
+from multiview.errors import InputError
+from multiview.models._crops import blob, image_from_crop, roi_of_box, rotation_up, sample
+from multiview.models.base import U8, ImageHands, as_bgr, as_rois
+from multiview.models.card import load_net
+from multiview.models.mediapipe_palm import find_palms
+
+INPUT_SIZE = 224
+OUTPUTS = ("landmarks", "presence", "handedness", "world")
+Z_SCALE = 0.4  # the network's z is in crop pixels times this
+KEYPOINTS = len(HAND_21.keypoints)
+# MediaPipe's landmarks-to-roi rule.
+ROI_SHIFT, ROI_SCALE = -0.1, 2.0
+# Its source calls these joints PIP, but counts in the shorter list below: they are the knuckles.
+WRIST, INDEX_BASE, MIDDLE_BASE, RING_BASE = 0, 5, 9, 13
+PALM_AND_PIP = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # without the fingers' outer joints
+MODELS = ("full", "lite")
+
+
+class MediaPipeHands:
+    """MediaPipe Hands on the CPU.
+
+    Parameters
+    ----------
+    model
+        ``"full"`` or ``"lite"`` (about twice as fast).
+    max_hands
+        At most this many hands of an image; palms beyond are dropped by score.
+    min_score
+        Palms scored lower are not looked at, 0 to 1.
+    min_presence
+        Crops in which the hand is less probable are dropped, 0 to 1.
+    threads
+        Number of OpenCV's threads, for the *whole process*; None leaves it as it is.
+
+    Raises
+    ------
+    InputError
+        If an option is out of range.
+    ModelError
+        If a network file is missing or damaged.
+    """
+
+    skeleton: Skeleton = HAND_21
+
+    def __init__(
+        self,
+        *,
+        model: str = "full",
+        max_hands: int = 2,
+        min_score: float = 0.5,
+        min_presence: float = 0.5,
+        threads: int | None = None,
+    ) -> None:
+        if model not in MODELS:
+            raise InputError(f"there is no model {model!r}", f"choose one of {', '.join(MODELS)}")
+        if max_hands < 1 or not (0 <= min_score <= 1 and 0 <= min_presence <= 1):
+            raise InputError(
+                f"max_hands={max_hands}, min_score={min_score}, min_presence={min_presence}",
+                "max_hands is at least 1, the thresholds are between 0 and 1",
+            )
+        if threads is not None:
+            cv2.setNumThreads(threads)
+        self.name = f"mediapipe-{model}"
+        self.max_hands, self.min_score, self.min_presence = max_hands, min_score, min_presence
+        self._rebuild = functools.partial(
+            MediaPipeHands,
+            model=model,
+            max_hands=max_hands,
+            min_score=min_score,
+            min_presence=min_presence,
+            threads=threads,
+        )
+        self._palm, self._hand = load_net(f"palm_{model}"), load_net(f"hand_{model}")
+
+    def __reduce__(self) -> tuple[Callable[[], MediaPipeHands], tuple[()]]:
+        """Travel to worker processes as options only: a ``cv2.dnn.Net`` cannot be pickled."""
+        return self._rebuild, ()
+
+    def detect(self, image: U8, rois: F64 | None = None) -> ImageHands:
+        """Find the hands of one image; see `Detector.detect`.
+
+        Without ``rois`` the palm network proposes crops, and only hands are returned. With ``rois``
+        each crop gets one pass of the landmark network and keeps its row.
+        """
+        bgr = as_bgr(image)
+        if rois is not None:
+            return self._read_crops(bgr, as_rois(rois))
+        hands = self._read_crops(bgr, find_palms(self._palm, bgr, self.max_hands, self.min_score))
+        rows = np.argsort(-hands.presence, kind="stable")
+        return hands.take(rows[hands.conf[rows, 0] > 0])
+
+    def detect_batch(
+        self, images: Sequence[U8], rois: Sequence[F64 | None] | None = None
+    ) -> list[ImageHands]:
+        """`detect` for several images, one after another.
+
+        Batching the networks was measured to gain nothing on the CPU, in OpenCV 4 and 5.
+        """
+        wanted = [None] * len(images) if rois is None else list(rois)
+        if len(wanted) != len(images):
+            raise InputError(f"{len(images)} images but {len(wanted)} entries of rois", "pass both")
+        return [self.detect(image, roi) for image, roi in zip(images, wanted, strict=True)]
+
+    def _read_crops(self, bgr: U8, rois: F64) -> ImageHands:
+        """One row per roi; NaN with confidence 0 where the network sees no hand."""
+        count = len(rois)
+        xy_px, z_rel = np.full((count, KEYPOINTS, 2), np.nan), np.full((count, KEYPOINTS), np.nan)
+        presence, right = np.zeros(count), np.full(count, np.nan)
+        for i, roi in enumerate(rois):
+            if not np.isfinite(roi).all():
+                continue
+            uvz, presence[i], side = self._read_crop(bgr, roi)
+            if presence[i] > self.min_presence:
+                xy_px[i] = image_from_crop(roi, uvz[:, :2], INPUT_SIZE)
+                z_rel[i] = uvz[:, 2] / Z_SCALE * roi[2] / INPUT_SIZE
+                right[i] = side
+        found = np.isfinite(xy_px).all(axis=(1, 2))
+        return ImageHands(
+            xy_px=xy_px,
+            conf=np.repeat((presence * found)[:, None], KEYPOINTS, axis=1),
+            handedness=right,
+            presence=presence,
+            rois=rois,
+            z_rel=z_rel,
+        )
+
+    def _read_crop(self, bgr: U8, roi: F64) -> tuple[F64, float, float]:
+        """Landmarks (21, 3) in crop pixels, presence, and probability of a right hand."""
+        crop = sample(bgr, roi, INPUT_SIZE, cv2.BORDER_REPLICATE)
+        self._hand.setInput(blob(crop), "image")
+        # OpenCV 5 insists on all outputs of a network being asked for, also the unused "world".
+        uvz, presence, side, _ = self._hand.forward(OUTPUTS)
+        return np.asarray(uvz, np.float64).reshape(-1, 3), presence.item(), side.item()
+
+
+def next_rois(hands: ImageHands) -> F64:
+    """Crops for a second look or for the next frame, from keypoints: MediaPipe's tracking rule.
+
+    Parameters
+    ----------
+    hands
+        Detections with the keypoints of `HAND_21`.
+
+    Returns
+    -------
+    ndarray
+        Rois, shape (N, 4): centre x, centre y, side [px], rotation [rad]; NaN where no hand was.
+    """
+    if hands.xy_px.shape[1] != KEYPOINTS:
+        raise InputError(f"hands have {hands.xy_px.shape[1]} keypoints, expected {KEYPOINTS}")
+    rois = np.full((len(hands), 4), np.nan)
+    for i, xy in enumerate(hands.xy_px):
+        if np.isfinite(xy).all():
+            rois[i] = _roi_of_keypoints(xy)
+    return rois
+
+
+def _roi_of_keypoints(xy: F64) -> F64:
+    """Rotate so that the knuckles are above the wrist, then frame palm and middle joints."""
+    fingers = ((xy[INDEX_BASE] + xy[RING_BASE]) / 2 + xy[MIDDLE_BASE]) / 2
+    angle = rotation_up(xy[WRIST], fingers)
+    cos, sin = np.cos(angle), np.sin(angle)
+    image_from_roi = np.array([[cos, -sin], [sin, cos]])
+    along = xy[list(PALM_AND_PIP)] @ image_from_roi
+    low, high = along.min(axis=0), along.max(axis=0)
+    box = np.concatenate([image_from_roi @ ((low + high) / 2), high - low])
+    return roi_of_box(box, angle, ROI_SHIFT, ROI_SCALE)

@@ -1,0 +1,107 @@
+"""`multiview detect`: 2D hands in every picture of a take, in shards that survive a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from multiview.capture import Capture
+from multiview.core import Detections
+from multiview.detection import concatenate, detect
+from multiview.errors import CaptureError
+from multiview.formats.detections_parquet import read_detections, write_detections
+from multiview.models.load import load_detector
+from multiview.progress import Progress, progress_bar, say
+from multiview.stage import Stage, provenance
+
+__all__ = ["run_detect"]
+
+# Frame sets a shard: what a kill can lose at most, some seconds of work.
+SHARD_SETS = 60
+
+
+def run_detect(
+    capture: Capture,
+    out: Path,
+    *,
+    detector: str = "hand",
+    max_hands: int = 2,
+    force: bool = False,
+) -> Path:
+    """Detect and write ``detections.parquet`` into ``out``; finished shards are not redone.
+
+    Parameters
+    ----------
+    capture
+        The take.
+    out
+        Output folder.
+    detector
+        Name for `multiview.load_detector`.
+    max_hands
+        Hands kept a picture.
+    force
+        Replace an older, different result.
+    """
+    config = {"detector": detector, "max_hands": max_hands}
+    stage = Stage("detect", config, {"capture": capture.digest}, out, force)
+    if stage.done:
+        say(f"detect: {out} is up to date")
+        return out
+    say(capture.sync.summary())
+    sets = len(capture.frame_ids)
+    if not sets:
+        raise CaptureError("the capture has no frame sets", "check the videos with a player")
+    network = load_detector(detector, max_hands=max_hands)
+    shards = []
+    with progress_bar() as progress:
+        for number, start in enumerate(range(0, sets, SHARD_SETS)):
+            path = stage.work / f"shard-{number:05d}.parquet"
+            stop = min(start + SHARD_SETS, sets)
+            if not path.exists():
+                report = _offset(progress, capture, start)
+                part = detect(
+                    capture,
+                    network,
+                    start=start,
+                    stop=stop,
+                    max_hands=max_hands,
+                    progress=report,
+                )
+                write_detections(part, path)
+            shards.append(path)
+    dets = concatenate([read_detections(p) for p in shards], network.skeleton)
+    about = {"config": config, "capture": capture.digest, "versions": provenance()}
+    write_detections(dets, stage.work / "detections.parquet", about)
+    for path in shards:
+        path.unlink()
+    figures = _figures(dets, capture)
+    stage.finish(figures)
+    say(
+        f"detect: a hand in {figures['pictures_with_hand']} of {figures['pictures']} pictures "
+        f"-> {out / 'detections.parquet'}"
+    )
+    return out
+
+
+def _offset(progress: Progress, capture: Capture, start: int) -> Progress:
+    """Count pictures over all shards."""
+    before = int((capture.index[:, :start] >= 0).sum())
+    total = int((capture.index >= 0).sum())
+    return lambda what, done, _: progress(what, before + done, total)
+
+
+def _figures(dets: Detections, capture: Capture) -> dict[str, object]:
+    found = dets.valid.any((-1, -2))
+    pictures = capture.index >= 0
+    return {
+        "pictures": int(pictures.sum()),
+        "pictures_with_hand": int(found.sum()),
+        "per_camera": {
+            n: float(found[v].sum() / max(1, pictures[v].sum()))
+            for v, n in enumerate(dets.camera_names)
+        },
+        "frame_sets": len(dets.frame_ids),
+        "complete_sets": int(np.all(pictures, axis=0).sum()),
+    }

@@ -1,0 +1,124 @@
+"""`multiview triangulate`: 3D keypoints from the detections of a take and a rig."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from multiview.core import Detections, Points3D
+from multiview.formats.atomic import write_text
+from multiview.formats.detections_parquet import read_detections
+from multiview.formats.points_parquet import write_points
+from multiview.formats.rig_yaml import read_rig, write_rig
+from multiview.progress import say
+from multiview.stage import Stage, file_digest, provenance
+from multiview.triangulation import (
+    TriangulationConfig,
+    TriangulationReport,
+    triangulate_with_report,
+)
+
+__all__ = ["point_figures", "run_triangulate"]
+
+
+def run_triangulate(
+    detections: Path,
+    rig_path: Path,
+    out: Path,
+    config: TriangulationConfig,
+    *,
+    force: bool = False,
+) -> Path:
+    """Triangulate and write ``points.parquet``, ``rig.yaml`` and ``report.md`` into ``out``.
+
+    Parameters
+    ----------
+    detections
+        Folder of `multiview detect`, or a detections table.
+    rig_path
+        Rig YAML.
+    out
+        Output folder.
+    config
+        Tolerances.
+    force
+        Replace an older, different result.
+    """
+    table = detections / "detections.parquet" if detections.is_dir() else detections
+    dets, rig = read_detections(table), read_rig(rig_path)
+    inputs = {"detections": file_digest(table), "rig": rig.digest}
+    stage = Stage("triangulate", config.model_dump(), inputs, out, force)
+    if stage.done:
+        say(f"triangulate: {out} is up to date")
+        return out
+    points, report = triangulate_with_report(dets, rig, config)
+    figures = point_figures(points, dets) | asdict(report)
+    about = {"config": config.model_dump(), "inputs": inputs, "versions": provenance()}
+    write_points(points, stage.work / "points.parquet", about)
+    write_rig(rig.select(dets.camera_names), stage.work / "rig.yaml")
+    write_text(stage.work / "report.md", _markdown(points, report, figures))
+    stage.finish(figures)
+    say(
+        f"triangulate: {figures['share_recovered']:.0%} of the keypoints in frames with a hand, "
+        f"reprojection median {figures['reprojection_median_px']:.2f} px "
+        f"-> {out / 'points.parquet'}"
+    )
+    if figures["share_voted"] < 1:
+        say(
+            f"  {1 - figures['share_voted']:.0%} of the points rest on two views only: "
+            "no vote was possible, an error of one view stays unseen"
+        )
+    return out
+
+
+def point_figures(points: Points3D, dets: Detections) -> dict[str, float]:
+    """Numbers of a triangulated take that need no truth."""
+    seen = dets.valid.any((0, 2, 3))
+    hands = points.valid.any(-1)
+    used = points.err_px[points.inlier]
+    full = points.valid[hands]
+    return {
+        "frames": len(points.frame_ids),
+        "frames_with_detections": int(seen.sum()),
+        "frames_with_points": int(hands.any(-1).sum()),
+        "share_recovered": float(full.mean()) if full.size else 0.0,
+        "share_voted": float(points.voted[points.valid].mean()) if points.valid.any() else 0.0,
+        "reprojection_median_px": float(np.median(used)) if used.size else float("nan"),
+        "reprojection_p95_px": float(np.percentile(used, 95)) if used.size else float("nan"),
+    }
+
+
+def _markdown(points: Points3D, report: TriangulationReport, figures: dict[str, float]) -> str:
+    scale = 1000 if points.unit == "m" else 1
+    unit = "mm" if points.unit == "m" else points.unit
+    lines = [
+        "# Triangulation",
+        "",
+        "| measure | value |",
+        "| --- | ---: |",
+        f"| frame sets, with a detection, with 3D | {figures['frames']}, "
+        f"{figures['frames_with_detections']}, {figures['frames_with_points']} |",
+        f"| keypoints recovered in those hands | {figures['share_recovered']:.1%} |",
+        f"| of these with a vote of 3 or more views | {figures['share_voted']:.1%} |",
+        f"| reprojection error of inliers, median / 95 % | "
+        f"{figures['reprojection_median_px']:.2f} / {figures['reprojection_p95_px']:.2f} px |",
+        f"| noise of one inlier coordinate | {report.sigma_px:.2f} px |",
+        f"| hand length, wrist to middle tip | {report.hand_length * scale:.1f} {unit} |",
+        f"| inlier tolerance | {report.tolerance * scale:.1f} {unit} |",
+        f"| share of observations that agree | {report.hit_rate:.1%} |",
+        f"| agreeing views demanded of 2, 3, ... candidates | "
+        f"{', '.join(map(str, report.min_views))} |",
+        f"| detections whose left/right the other views overruled | {report.moved} |",
+        "",
+        "| camera | observations | inliers | median px of inliers |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for v, name in enumerate(points.camera_names):
+        err, good = points.err_px[v], points.inlier[v]
+        median = f"{np.median(err[good]):.2f}" if good.any() else "-"
+        lines.append(f"| {name} | {np.isfinite(err).sum()} | {good.sum()} | {median} |")
+    return "\n".join(lines) + "\n"
+
+
