@@ -38,9 +38,7 @@ if TYPE_CHECKING:
     from multiview.models.load import load_detector as load_detector
     from multiview.triangulation import triangulate as triangulate
 
-_CORE = (
-    "HAND_21 Camera Detections Intrinsics Points3D Pose PseudoLabels Rig Skeleton"  # one module
-)
+_CORE = "HAND_21 Camera Detections Intrinsics Points3D Pose PseudoLabels Rig Skeleton"  # one module
 _HOME = {name: "multiview.core" for name in _CORE.split()} | {
     "calibrate": "multiview.calib",
     "detect": "multiview.detection",

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from multiview.errors import ShapeError
 
-__all__ = ["CONVENTIONS", "F64", "as_f64", "check_shapes", "freeze"]
+__all__ = ["CONVENTIONS", "F64", "as_f64", "check_shapes", "freeze", "present"]
 
 F64 = NDArray[np.float64]
 
-CONVENTIONS = "see docs/conventions.md: axes are V views, F frames, H hands, K keypoints, coordinate"
+CONVENTIONS = (
+    "see docs/conventions.md: axes are V views, F frames, H hands, K keypoints, coordinate"
+)
 
 
 def as_f64(value: Any, name: str) -> F64:
@@ -66,6 +68,11 @@ def check_shapes(owner: str, fields: Mapping[str, tuple[NDArray[Any], str]]) -> 
                 f"{owner}.{field} has shape {array.shape}, expected ({wanted})", CONVENTIONS
             )
     return bound
+
+
+def present(xy: F64) -> NDArray[np.bool_]:
+    """Where no coordinate of the last axis is missing."""
+    return np.asarray(np.isfinite(xy).all(-1), np.bool_)
 
 
 def freeze(array: NDArray[Any]) -> NDArray[Any]:

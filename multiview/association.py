@@ -48,7 +48,7 @@ class _Found:
 
 
 def palm_keypoints(skeleton_groups: dict[str, tuple[int, ...]]) -> list[int]:
-    """The first keypoint of every group: wrist and finger bases, the rigid part of a hand."""
+    """Return the first keypoint of every group: wrist and finger bases, the rigid part of a hand."""
     return [members[0] for members in skeleton_groups.values()]
 
 
@@ -71,7 +71,7 @@ def assign_hands(dets: Detections, rig: Rig) -> tuple[Detections, int]:
     palm = palm_keypoints(dets.skeleton.groups)
     xy = rig.undistort(dets.xy_px[..., palm, :])
     size = _box_norm(dets, rig)
-    free = np.isfinite(xy).all((-1, -2))
+    free = np.asarray(np.isfinite(xy).all((-1, -2)), np.bool_)
     first = _extract(rig, xy, size, free)
     free = free & ~_taken(first, free.shape)
     second = _extract(rig, xy, size, free)
@@ -86,11 +86,11 @@ def _box_norm(dets: Detections, rig: Rig) -> F64:
     hi = np.where(dets.valid[..., None], dets.xy_px, -np.inf).max(-2)
     focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
     side = np.asarray((hi - lo).max(-1))
-    return np.where(np.isfinite(side), side, 0.0) / focal[:, None, None]
+    return np.asarray(np.where(np.isfinite(side), side, 0.0) / focal[:, None, None])
 
 
 def _extract(rig: Rig, xy: F64, size: F64, free: BoolArray) -> _Found:
-    """The hand most views agree on, frame by frame, among the free candidates."""
+    """Find the hand most views agree on, frame by frame, among the free candidates."""
     frames, slots, palm = xy.shape[1:4]
     hypotheses = len(rig.cameras) * (len(rig.cameras) - 1) // 2 * slots * slots
     step = max(1, CHUNK_FLOATS // max(1, hypotheses * slots * palm * 2))
@@ -167,7 +167,7 @@ def _drop_same(first: _Found, second: _Found) -> _Found:
 
 
 def _opinion(found: _Found, right: F64) -> F64:
-    """Summed log odds of "right" over the views that carry the hand, shape (F,)."""
+    """Sum the log odds of "right" over the views that carry the hand; shape (F,)."""
     p = np.take_along_axis(right, np.maximum(found.slot, 0)[..., None], axis=-1)[..., 0]
     logit = np.clip(np.log(np.clip(p, 1e-6, 1) / np.clip(1 - p, 1e-6, 1)), -MAX_LOGIT, MAX_LOGIT)
     return np.asarray(np.where((found.slot >= 0) & np.isfinite(p), logit, 0.0).sum(0))
@@ -187,13 +187,13 @@ def _sides(first: _Found, second: _Found, right: F64) -> IntArray:
 
 
 def _follow(palms: F64, palm_size: float) -> IntArray:
-    """Number the hands so that one hand keeps its number; shape (F, 2), -1 where there is none."""
+    """Give each hand a number that it keeps; shape (F, 2), -1 where there is none."""
     track = np.full(palms.shape[:2], -1, np.intp)
     last: dict[int, F64] = {}
     fresh = 0
-    present = np.isfinite(palms).all((-1, -2))
-    for f, here in enumerate(present):
-        slots = np.flatnonzero(here)
+    complete = np.asarray(np.isfinite(palms).all((-1, -2)), np.bool_)
+    for f in range(len(palms)):
+        slots = np.flatnonzero(complete[f])
         pairs = sorted(
             (float(np.linalg.norm(palms[f, s] - palm, axis=-1).mean()), s, number)
             for s, (number, palm) in product(slots, last.items())

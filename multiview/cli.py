@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import tyro
 from pydantic import Field
+from tyro.conf import Positional
 
 from multiview.config import Config, read_yaml
 from multiview.errors import MultiviewError
 
 __all__ = ["main"]
 
-Positional = tyro.conf.Positional
 
 
 class _CaptureConfig(Config):
@@ -290,14 +290,16 @@ def _dispatch(arguments: list[str]) -> int:
     rest, default = _with_config(verb, arguments[1:])
     options: dict[str, Any] = {} if default is None else {"default": default}
     command = tyro.cli(verb, prog=f"multiview {arguments[0]}", args=rest, **options)
-    command.run()  # type: ignore[attr-defined]
+    command.run()
     return 0
 
 
 def _overview(arguments: list[str]) -> int:
     """List the verbs; complain when one was given that does not exist."""
     lines = ["usage: multiview VERB ... (multiview VERB --help)", ""]
-    lines += [f"  {name:<12} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items()]
+    lines += [
+        f"  {name:<12} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items()
+    ]
     lines += ["", "every verb but init reads defaults from --config FILE.yaml; start with: demo"]
     known = not arguments or arguments[0] in {"-h", "--help"}
     if known:
@@ -319,7 +321,6 @@ def _with_config(verb: type[Config], arguments: list[str]) -> tuple[list[str], C
     if at + 1 >= len(arguments):
         raise MultiviewError("--config needs a file", "multiview VERB --config FILE.yaml ...")
     return arguments[:at] + arguments[at + 2 :], read_yaml(arguments[at + 1], verb)
-
 
 
 if __name__ == "__main__":

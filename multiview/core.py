@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview._shapes import CONVENTIONS, F64, as_f64, check_shapes, freeze
+from multiview._shapes import CONVENTIONS, F64, as_f64, check_shapes, freeze, present
 from multiview.errors import InputError, ShapeError
 
 __all__ = [
@@ -426,7 +426,7 @@ class Detections:
     @property
     def valid(self) -> BoolArray:
         """Where a point is present, shape (V, F, H, K)."""
-        return ~np.isnan(self.xy_px).any(-1)
+        return present(self.xy_px)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -488,7 +488,7 @@ class Points3D:
     @property
     def valid(self) -> BoolArray:
         """Where a point was accepted, shape (F, H, K)."""
-        return ~np.isnan(self.xyz_world).any(-1)
+        return present(self.xyz_world)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,9 +83,7 @@ class TriangulationReport:
     moved: int
 
 
-def triangulate(
-    dets: Detections, rig: Rig, config: TriangulationConfig | None = None
-) -> Points3D:
+def triangulate(dets: Detections, rig: Rig, config: TriangulationConfig | None = None) -> Points3D:
     """Triangulate every keypoint by a vote of whole fingers; see `triangulate_with_report`."""
     return triangulate_with_report(dets, rig, config)[0]
 

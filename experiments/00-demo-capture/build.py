@@ -49,8 +49,8 @@ BOARD = {
     "marker_m": 0.022,
     "dictionary": "DICT_4X4_50",
 }
-HAND_CRF = "23"
-BOARD_CRF = "22"
+HAND_CRF = "16"
+BOARD_CRF = "21"
 # Fewer frames between two keyframes: quicker seeking, bigger files.
 KEYFRAME_EVERY = 15
 ROOM_DEFOCUS_PX = 1.2
@@ -72,9 +72,7 @@ def main() -> None:
     write_truth(source / "truth.npz", out / "truth.npz")
     for camera in rig.cameras:
         names = sorted((source / "images" / camera.name).glob("*.jpg"))
-        encode(
-            out / "take" / f"{camera.name}.mp4", map(read_image, names), HAND_FPS, HAND_CRF
-        )
+        encode(out / "take" / f"{camera.name}.mp4", map(read_image, names), HAND_FPS, HAND_CRF)
     film_board(rig, out / "board")
     for folder in ("take", "board"):
         size = sum(p.stat().st_size for p in (out / folder).glob("*.mp4"))
@@ -142,7 +140,9 @@ def film_board(rig: Rig, out: Path) -> None:
         rng, rig, BOARD_FRAMES, board_centre_m=(float(middle[0]), float(middle[1]))
     )
     seen = board_visibility(rig, board.object_points, poses).sum(-1) >= 8
-    print("frames with at least 8 corners:", dict(zip(rig.names, seen.sum(1), strict=True)))
+    print(
+        "frames with at least 8 corners:", dict(zip(rig.names, seen.sum(1).tolist(), strict=True))
+    )
     rooms = [cv2.GaussianBlur(room, (0, 0), ROOM_DEFOCUS_PX) for room in render_room(rng, rig)]
     for camera, room in zip(rig.cameras, rooms, strict=True):
         blur = rng.uniform(0.5, 0.8)

@@ -1,4 +1,4 @@
-"""Measure the CPU time of both stages: ``python timing.py`` (median of 40 runs, 640 x 480 image)."""
+"""Measure the CPU time of both stages: ``python timing.py`` (median of 40, 640 x 480 image)."""
 
 from __future__ import annotations
 

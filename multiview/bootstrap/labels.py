@@ -85,14 +85,14 @@ def pseudo_labels(
     xyz = np.where(use[..., None], points.xyz_world, np.nan)
     xy = rig.project(xyz)
     size = np.array([c.intrinsics.size_wh for c in rig.cameras])[:, None, None, None]
-    inside = ((xy > -0.5) & (xy < size - 0.5)).all(-1)
+    inside = np.asarray(((xy > -0.5) & (xy < size - 0.5)).all(-1), np.bool_)
     sigma = np.where(inside, project_sigma(rig, xyz, points.cov), np.nan)
     xy = np.where(inside[..., None], xy, np.nan)
     weight = 1 / (1 + (sigma / (config.half_weight * _box(xy)[..., None])) ** 2)
     weight = np.where(inside & np.isfinite(weight), weight, 0.0)
     visibility = np.where(inside, np.where(points.inlier, SEEN, REPROJECTED), 0)
     if pictures is None:
-        pictures = np.isfinite(dets.times) | dets.valid.any((-1, -2))
+        pictures = np.isfinite(dets.times) | np.asarray(dets.valid.any((-1, -2)), np.bool_)
     return PseudoLabels(
         xy_px=xy,
         visibility=visibility.astype(np.int8),

@@ -40,7 +40,9 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it over ``path`` if the body succeeds."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+        )
         os.close(handle)
         temporary = Path(name)
         try:

@@ -25,7 +25,7 @@ def write_detections(
     dets: Detections, path: str | Path, about: dict[str, Any] | None = None
 ) -> Path:
     """Write detections; ``about`` is added to the provenance in the schema."""
-    views, frames, hands, k = dets.conf.shape
+    hands, k = dets.conf.shape[2:]
     v, f, h = np.nonzero(dets.valid.any(-1))
     empty_v, empty_f = np.nonzero(~dets.valid.any((-1, -2)))
     none = np.where(np.isnan(dets.times[empty_v, empty_f]), NO_PICTURE, NO_HAND)

@@ -65,11 +65,15 @@ def _blocks(path: Path) -> list[F64]:
     blocks: list[list[list[float]]] = []
     for line in lines:
         words = line.split()
+        if line.startswith("#"):  # what follows is a derived pose of the same camera
+            break
         if line.strip().endswith(":"):
             blocks.append([])
         elif words and blocks:
             try:
                 blocks[-1].append([float(w) for w in words])
             except ValueError:
-                raise InputError(f"{path}: {line!r} is not a row of numbers", "see c0.dat") from None
+                raise InputError(
+                    f"{path}: {line!r} is not a row of numbers", "see c0.dat"
+                ) from None
     return [np.array(b) for b in blocks]

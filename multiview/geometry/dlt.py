@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview._shapes import F64, check_shapes
+from multiview._shapes import F64, check_shapes, present
 
 __all__ = ["dlt", "pair_points", "view_pairs"]
 
@@ -34,8 +34,8 @@ def dlt(R: F64, t: F64, xy_norm: F64, use: NDArray[np.bool_] | None = None) -> F
         Shape (N, 3); NaN where fewer than two views are used or the point is at infinity.
     """
     check_shapes("dlt", {"R": (R, "V 3 3"), "t": (t, "V 3"), "xy_norm": (xy_norm, "V N 2")})
-    present = np.isfinite(xy_norm).all(-1)
-    use = present if use is None else use & present
+    seen = present(xy_norm)
+    use = seen if use is None else use & seen
     P = np.concatenate([R, t[:, :, None]], axis=2)
     xy = np.where(use[..., None], xy_norm, 0.0)
     rows = xy[..., None] * P[:, None, None, 2] - P[:, None, :2]
@@ -83,7 +83,7 @@ def pair_points(R: F64, t: F64, xy_norm: F64, pairs: tuple[NDArray[np.intp], ...
 
 
 def solve3(A: F64, b: F64) -> F64:
-    """Solve symmetric 3 x 3 systems by cofactors; NaN where singular. Shapes (..., 3, 3), (..., 3)."""
+    """Solve symmetric systems (..., 3, 3), (..., 3) by cofactors; NaN where singular."""
     a, d, e = A[..., 0, 0], A[..., 0, 1], A[..., 0, 2]
     f, g, h = A[..., 1, 1], A[..., 1, 2], A[..., 2, 2]
     c00, c01, c02 = f * h - g * g, e * g - d * h, d * g - e * f

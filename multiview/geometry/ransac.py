@@ -186,7 +186,7 @@ class _Ballot:
     def _best_pair(self, xy: F64) -> BoolArray:
         """Inlier views (V, n, G) of the pair with the most votes, ties to the smaller error."""
         ratio = self._ratio(pair_points(self.R, self.t, xy, self.pairs), xy)
-        votes = ratio < 1
+        votes = np.asarray(ratio < 1, np.bool_)
         first, second = self.pairs
         p = np.arange(len(first))
         seeded = votes[first, p] & votes[second, p] & self._wide_enough(xy)
@@ -195,7 +195,8 @@ class _Ballot:
         score = np.where(seeded, count - error, -1.0)
         best = score.argmax(0) if len(p) else np.zeros(score.shape[1:], np.intp)
         won = np.take_along_axis(votes, best[None, None], axis=1)[:, 0]
-        return won & (np.take_along_axis(score, best[None], axis=0)[0] > 0)
+        seen = np.take_along_axis(score, best[None], axis=0)[0] > 0
+        return np.asarray(won & seen, np.bool_)
 
     def _wide_enough(self, xy: F64) -> BoolArray:
         """Whether the rays of each pair meet at a usable angle, shape (P, n, G)."""

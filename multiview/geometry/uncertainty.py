@@ -15,9 +15,7 @@ from multiview.geometry.refine import normal_equations
 __all__ = ["min_agreeing_views", "point_covariance", "project_sigma", "spurious_sets"]
 
 
-def point_covariance(
-    rig: Rig, xyz: F64, xy_px: F64, use: NDArray[np.bool_]
-) -> tuple[F64, float]:
+def point_covariance(rig: Rig, xyz: F64, xy_px: F64, use: NDArray[np.bool_]) -> tuple[F64, float]:
     """Covariance of each refined point, ``sigma^2 (J^T J)^-1``.
 
     The noise is pooled over all points (a single point of three views has three degrees of
@@ -51,7 +49,7 @@ def point_covariance(
 
 
 def project_sigma(rig: Rig, xyz: F64, cov: F64) -> F64:
-    """Standard deviation of reprojected points, pixels: root mean of the two axes' variances.
+    """Return the standard deviation of reprojected points: root mean of both axes' variances.
 
     Parameters
     ----------
@@ -76,7 +74,7 @@ def project_sigma(rig: Rig, xyz: F64, cov: F64) -> F64:
 
 
 def spurious_sets(n_views: int, agree: int, rate: float, sigma: float, width: float) -> float:
-    """Expected number of sets of ``agree`` or more wrong detections that agree by chance.
+    """Expect this many sets of ``agree`` or more wrong detections that agree by chance.
 
     Two wrong detections meet when one falls on the other's epipolar line, a third when it falls
     within ``sigma`` of their point: ``q2 = 4 sigma / w``, ``q3 = pi sigma^2 / w^2``, wrong
@@ -96,8 +94,7 @@ def spurious_sets(n_views: int, agree: int, rate: float, sigma: float, width: fl
     """
     q2, q3 = min(1.0, 4 * sigma / width), min(1.0, pi * sigma**2 / width**2)
     return sum(
-        comb(n_views, k) * (1 - rate) ** k * q2 * q3 ** (k - 2)
-        for k in range(agree, n_views + 1)
+        comb(n_views, k) * (1 - rate) ** k * q2 * q3 ** (k - 2) for k in range(agree, n_views + 1)
     )
 
 

@@ -41,17 +41,13 @@ def run_demo(out: Path, *, force: bool = False) -> Path:
         Replace older, different results.
     """
     data, began = demo_data(), time.monotonic()
-    run_calibrate(
-        open_capture(data / "board"), data / "board.yaml", out / "calibrate", force=force
-    )
+    run_calibrate(open_capture(data / "board"), data / "board.yaml", out / "calibrate", force=force)
     take = open_capture(data / "take")
     run_detect(take, out / "detect", force=force)
     rig_path = out / "calibrate" / "rig.yaml"
     config = TriangulationConfig()
     run_triangulate(out / "detect", rig_path, out / "triangulate", config, force=force)
-    run_label(
-        take, out / "detect", out / "triangulate", out / "label", LabelConfig(), force=force
-    )
+    run_label(take, out / "detect", out / "triangulate", out / "label", LabelConfig(), force=force)
     accuracy = evaluate(
         read_points(out / "triangulate" / "points.parquet"),
         read_rig(rig_path),

@@ -93,7 +93,7 @@ def _offset(progress: Progress, capture: Capture, start: int) -> Progress:
 
 
 def _figures(dets: Detections, capture: Capture) -> dict[str, object]:
-    found = dets.valid.any((-1, -2))
+    found = np.asarray(dets.valid.any((-1, -2)), np.bool_)
     pictures = capture.index >= 0
     return {
         "pictures": int(pictures.sum()),

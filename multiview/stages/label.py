@@ -68,7 +68,9 @@ def run_label(
         "detections": file_digest(table),
         "points": file_digest(points_dir / "points.parquet"),
     }
-    stage = Stage("label", config.model_dump() | {"pictures": pictures, "video": video}, inputs, out, force)
+    stage = Stage(
+        "label", config.model_dump() | {"pictures": pictures, "video": video}, inputs, out, force
+    )
     if stage.done:
         say(f"label: {out} is up to date")
         return out
@@ -122,7 +124,7 @@ def _write_pictures(
     capture: Capture, labels: PseudoLabels, folder: Path, progress: Progress
 ) -> None:
     """Write every kept picture once; those there from an interrupted run are skipped."""
-    kept = labels.keep.any(-1)
+    kept = np.asarray(labels.keep.any(-1), np.bool_)
     done, total = 0, int(kept.sum())
     for v, camera in enumerate(capture.names):
         wanted = np.flatnonzero(kept[v]).tolist()

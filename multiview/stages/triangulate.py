@@ -120,5 +120,3 @@ def _markdown(points: Points3D, report: TriangulationReport, figures: dict[str, 
         median = f"{np.median(err[good]):.2f}" if good.any() else "-"
         lines.append(f"| {name} | {np.isfinite(err).sum()} | {good.sum()} | {median} |")
     return "\n".join(lines) + "\n"
-
-

@@ -1,8 +1,9 @@
-"""A printed board as a camera films it, exact to a thousandth of a pixel before blur and noise.
+"""A printed board as a camera films it.
 
 Every picture element is traced back: pixel -> ray (`multiview.geometry.project.unproject`) -> plane
 of the board -> texture, and averaged over many samples a pixel and over the time the shutter is
-open. No forward warp, so nothing is interpolated but the texture.
+open. Nothing is warped forwards and nothing interpolated but the texture: detected corners scatter
+about `Camera.project` with a median bias below 0.002 px (1300 corners, without noise).
 """
 
 from __future__ import annotations

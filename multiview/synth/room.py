@@ -111,8 +111,8 @@ def _shade(room: _Room, origin: F64, direction: F64) -> Image:
     v = np.where(axis == 2, points[:, 1], points[:, 2])
     # walls are seen from inside: their visible face is the opposite one
     lit = FACE_LIGHT[np.where(which == 0, (face + 3) % 6, face)]
-    grain = 1 + 0.05 * _value_noise(room.noise, u, v, 0.6) + 0.03 * _value_noise(
-        room.noise, v, u, 0.04
+    grain = (
+        1 + 0.05 * _value_noise(room.noise, u, v, 0.6) + 0.03 * _value_noise(room.noise, v, u, 0.04)
     )
     colour = room.colour[which] * (lit * grain)[:, None]
     floor = (which == 0) & (face == 2)

@@ -1,0 +1,1 @@
+"""Pictures of hands: overlays, contact sheets, videos."""

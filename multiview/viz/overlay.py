@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview._shapes import F64
+from multiview._shapes import F64, present
 from multiview.core import Skeleton
 
 __all__ = ["Layer", "caption", "contact_sheet", "crop_square", "draw_hand"]
@@ -55,7 +55,7 @@ def draw_hand(
     scale
         Line widths are for a hand of about 200 px at 1.
     """
-    ok = np.isfinite(xy_px).all(-1) & (np.abs(xy_px) < 1e5).all(-1)
+    ok = present(np.where(np.abs(xy_px) < 1e5, xy_px, np.nan))
     thick = max(1, round((2 if layer == Layer.SOLID else 1) * scale))
     radius = max(2, round(3.5 * scale))
     if layer != Layer.CROSS:

@@ -165,7 +165,10 @@ class Pictures:
 
 
 def picture(board: Board, scale: int = 80) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a board face-on, markers in whole pixels; also return the exact pixels of its corners, (C, 2)."""
+    """Draw a board face-on; also return the exact pixels of its corners, (C, 2).
+
+    At 80 px a square the boards' markers consist of whole pixels.
+    """
     margin = 60
     if board.kind == "charuco":
         size = (board.columns * scale + 2 * margin, board.rows * scale + 2 * margin)
