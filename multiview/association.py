@@ -48,7 +48,7 @@ class _Found:
 
 
 def palm_keypoints(skeleton_groups: dict[str, tuple[int, ...]]) -> list[int]:
-    """Return the first keypoint of every group: wrist and finger bases, the rigid part of a hand."""
+    """Return the first keypoint of every group: wrist and finger bases, a rigid part."""
     return [members[0] for members in skeleton_groups.values()]
 
 

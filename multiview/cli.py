@@ -19,7 +19,6 @@ from multiview.errors import MultiviewError
 __all__ = ["main"]
 
 
-
 class _CaptureConfig(Config):
     """How the pictures of the cameras are matched."""
 

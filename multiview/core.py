@@ -248,6 +248,22 @@ class Rig:
             )
         return np.stack([c.undistort(xy) for c, xy in zip(self.cameras, xy_px, strict=True)])
 
+    def check_sizes(self, size_wh: Sequence[tuple[int, int]]) -> None:
+        """Check that pictures have the size the cameras were calibrated at.
+
+        Raises
+        ------
+        InputError
+            Naming the camera and both sizes.
+        """
+        for camera, size in zip(self.cameras, size_wh, strict=True):
+            if camera.intrinsics.size_wh != tuple(size):
+                raise InputError(
+                    f"camera {camera.name}: its pictures are {size[0]} x {size[1]}, the rig was "
+                    "calibrated at {} x {}".format(*camera.intrinsics.size_wh),
+                    "record at the size of the calibration, or calibrate again at this size",
+                )
+
     def select(self, names: Sequence[str]) -> Rig:
         """Return the rig of these cameras, in this order.
 
@@ -375,6 +391,9 @@ class Detections:
         Labels of axis H. ``("left", "right")`` when every view's slot h is the same hand;
         empty while they are one image's candidates, best first, in no common order
         (`multiview.association.assign_hands` orders them).
+    size_wh
+        Image size of every camera, pixels; empty where the source does not say. Triangulation
+        refuses a rig calibrated at another size.
     """
 
     xy_px: F64
@@ -386,6 +405,7 @@ class Detections:
     source: str
     right: F64
     hands: tuple[str, ...] = ()
+    size_wh: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         xy, conf = as_f64(self.xy_px, "xy_px"), as_f64(self.conf, "conf")
@@ -410,6 +430,8 @@ class Detections:
             )
         if self.hands and len(self.hands) != sizes["H"]:
             raise ShapeError(f"Detections.hands names {self.hands} for H={sizes['H']}", CONVENTIONS)
+        if len(self.size_wh) not in (0, sizes["V"]):
+            raise ShapeError(f"Detections.size_wh has {len(self.size_wh)} entries", CONVENTIONS)
         if np.isinf(xy).any() or not ((conf >= 0) & (conf <= 1)).all():
             raise ShapeError(
                 "Detections.xy_px holds infinite values or conf is outside [0, 1]",

@@ -68,6 +68,7 @@ def detect(
         skeleton=detector.skeleton,
         source=detector.name,
         right=right,
+        size_wh=capture.sizes_wh,
     )
 
 
@@ -91,4 +92,5 @@ def concatenate(parts: list[Detections], skeleton: Skeleton) -> Detections:
         source=head.source,
         right=np.concatenate([p.right for p in parts], axis=1),
         hands=head.hands,
+        size_wh=head.size_wh,
     )

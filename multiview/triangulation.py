@@ -66,7 +66,7 @@ class TriangulationReport:
     tolerance
         Inlier tolerance, rig units.
     hit_rate
-        Share of candidate observations that agree with the vote.
+        Share of candidate observations that agree with the vote; NaN if no vote was possible.
     min_views
         Agreeing views demanded for 2, 3, ... V candidates.
     sigma_px
@@ -112,7 +112,8 @@ def triangulate_with_report(
     Raises
     ------
     InputError
-        If a camera of the detections is not in the rig, or fewer than two are left.
+        If a camera of the detections is not in the rig or was calibrated at another image size,
+        or there is only one.
     """
     config = config or TriangulationConfig()
     rig = rig.select(dets.camera_names)
@@ -121,6 +122,8 @@ def triangulate_with_report(
             f"only one camera ({dets.camera_names[0]}): nothing to triangulate",
             "record with at least two calibrated cameras",
         )
+    if dets.size_wh:
+        rig.check_sizes(dets.size_wh)
     moved = 0
     if not dets.hands:
         dets, moved = assign_hands(dets, rig)
@@ -133,8 +136,10 @@ def triangulate_with_report(
     tolerance = _tolerance(rig, config, length)
     vote = vote_groups(*rig.cam_from_world, xy_norm, dets.skeleton.group_index, tolerance)
     rate = _hit_rate(vote)
+    assumed = rate if np.isfinite(rate) else 0.5
     needed = [
-        config.min_views or min_agreeing_views(v, rate, tolerance.length, length, config.spurious)
+        config.min_views
+        or min_agreeing_views(v, assumed, tolerance.length, length, config.spurious)
         for v in range(views + 1)
     ]
     keep, voted = _accepted(vote, np.array(needed), config)
@@ -210,11 +215,11 @@ def _tolerance(rig: Rig, config: TriangulationConfig, length: float) -> Toleranc
 
 
 def _hit_rate(vote: Vote) -> float:
-    """Share of candidate observations that agree, where a vote was possible."""
+    """Share of candidate observations that agree where a vote was possible; NaN if nowhere."""
     possible = vote.candidates >= 3
     candidates = vote.candidates[possible].sum()
     if not candidates:
-        return 0.5
+        return float("nan")
     counts = vote.inlier.sum(0)
     # two agreeing views of many are no evidence that either is right
     agreed = np.where(counts >= 3, counts, 0)[possible].sum()

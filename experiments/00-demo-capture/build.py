@@ -143,7 +143,10 @@ def film_board(rig: Rig, out: Path) -> None:
     print(
         "frames with at least 8 corners:", dict(zip(rig.names, seen.sum(1).tolist(), strict=True))
     )
-    rooms = [cv2.GaussianBlur(room, (0, 0), ROOM_DEFOCUS_PX) for room in render_room(rng, rig)]
+    rooms = [
+        np.asarray(cv2.GaussianBlur(room, (0, 0), ROOM_DEFOCUS_PX), np.float32)
+        for room in render_room(rng, rig)
+    ]
     for camera, room in zip(rig.cameras, rooms, strict=True):
         blur = rng.uniform(0.5, 0.8)
         images = (

@@ -37,7 +37,7 @@ ASSUMED_NOISE_PX = 0.5
 # A sighting of which fewer corners fit is lost: wrongly numbered or posed.
 LOST_SHARE = 0.5
 # Figures that are worth a warning.
-FEW_VIEWS, MANY_REJECTED, VAGUE_FOCAL, FILL_CELLS, LITTLE_FILL = 8, 0.1, 0.01, (8, 6), 0.3
+FEW_VIEWS, MANY_REJECTED, VAGUE_FOCAL, FILL_CELLS, LITTLE_FILL = 8, 0.15, 0.01, (8, 6), 0.3
 # An error of the principal point turns the camera: 0.005 of the focal length is 0.3 degrees.
 VAGUE_CENTRE = 0.005
 

@@ -50,6 +50,7 @@ def write_detections(
         "cameras": list(dets.camera_names),
         "hands": list(dets.hands),
         "slots": hands,
+        "size_wh": [list(size) for size in dets.size_wh],
         "source": dets.source,
         "skeleton": skeleton_to_dict(dets.skeleton),
         "about": about or {},
@@ -89,4 +90,5 @@ def read_detections(path: str | Path) -> Detections:
         source=meta["source"],
         right=right,
         hands=tuple(meta["hands"]),
+        size_wh=tuple((int(w), int(h)) for w, h in meta["size_wh"]),
     )

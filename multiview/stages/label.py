@@ -63,6 +63,7 @@ def run_label(
     dets, points = read_detections(table), read_points(points_dir / "points.parquet")
     rig = read_rig(points_dir / "rig.yaml")
     _check_capture(capture, points)
+    rig.check_sizes(capture.sizes_wh)
     inputs = {
         "capture": capture.digest,
         "detections": file_digest(table),

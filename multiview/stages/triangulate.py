@@ -22,6 +22,9 @@ from multiview.triangulation import (
 
 __all__ = ["point_figures", "run_triangulate"]
 
+# Below this, more observations are off than on: no detector that finds hands is that bad by itself.
+LOW_AGREEMENT = 0.5
+
 
 def run_triangulate(
     detections: Path,
@@ -65,6 +68,12 @@ def run_triangulate(
         f"reprojection median {figures['reprojection_median_px']:.2f} px "
         f"-> {out / 'points.parquet'}"
     )
+    if report.hit_rate < LOW_AGREEMENT and figures["share_voted"] > 0:
+        say(
+            f"  look at: only {report.hit_rate:.0%} of the observations agree with the others; "
+            "check that the rig still fits the cameras and that the videos are in step; "
+            "--ransac.inlier-hand 0.1 accepts points of such footage, with their larger errors"
+        )
     if figures["share_voted"] < 1:
         say(
             f"  {1 - figures['share_voted']:.0%} of the points rest on two views only: "
@@ -90,6 +99,10 @@ def point_figures(points: Points3D, dets: Detections) -> dict[str, float]:
     }
 
 
+def _share(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.1%}"
+
+
 def _markdown(points: Points3D, report: TriangulationReport, figures: dict[str, float]) -> str:
     scale = 1000 if points.unit == "m" else 1
     unit = "mm" if points.unit == "m" else points.unit
@@ -107,7 +120,7 @@ def _markdown(points: Points3D, report: TriangulationReport, figures: dict[str, 
         f"| noise of one inlier coordinate | {report.sigma_px:.2f} px |",
         f"| hand length, wrist to middle tip | {report.hand_length * scale:.1f} {unit} |",
         f"| inlier tolerance | {report.tolerance * scale:.1f} {unit} |",
-        f"| share of observations that agree | {report.hit_rate:.1%} |",
+        f"| share of observations that agree, where a vote is possible | {_share(report.hit_rate)} |",
         f"| agreeing views demanded of 2, 3, ... candidates | "
         f"{', '.join(map(str, report.min_views))} |",
         f"| detections whose left/right the other views overruled | {report.moved} |",

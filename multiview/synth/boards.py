@@ -100,7 +100,7 @@ def _half_field(rig: Rig, centre: F64) -> float:
         / (2 * c.intrinsics.K[0, 0])
         for c in rig.cameras
     ]
-    return min(halves)
+    return float(min(halves))
 
 
 def _tour(rig: Rig, centre: F64, lap: F64) -> Rotation:

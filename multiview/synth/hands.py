@@ -110,7 +110,7 @@ def make_hand_motion(
         xyz = _articulate(*_joint_angles(rng, times))
         if side == "left":
             xyz = xyz * [-1.0, 1.0, 1.0]
-        place = np.asarray(centre_world) + [apart_m * (h - (n_hands - 1) / 2), 0.0, 0.0]
+        place = np.add(centre_world, (apart_m * (h - (n_hands - 1) / 2), 0.0, 0.0))
         hands.append(_carry(rng, times, xyz, place, reach_m))
     return np.stack(hands, axis=1)
 

@@ -129,12 +129,14 @@ def observe(
     shape = xy_true.shape[:-1]
     hidden = occluded(rig, xyz) if occlusion != 1 else np.zeros(shape, np.bool_)
 
-    sigma = noise_px * np.where(hidden, occlusion, 1.0)[..., None]
-    xy = xy_true + rng.normal(size=xy_true.shape) * sigma
-    source, swapped = _swap_fingers(rng, shape, finger_swaps)
-    xy = np.take_along_axis(xy, source[..., None], axis=3)
-    outlier = rng.random(shape) < outliers
-    xy = np.where(outlier[..., None], xy_true + _gross(rng, shape, outlier_px), xy)
+    xy, outlier, swapped = _measure(
+        rng,
+        xy_true,
+        noise_px * np.where(hidden, occlusion, 1.0),
+        outliers,
+        outlier_px,
+        finger_swaps,
+    )
     absent = (rng.random(shape) < missing) | (rng.random(shape[:3]) < missing_hands)[..., None]
     absent |= ~_inside(rig, xy)
     conf = np.where(
@@ -199,6 +201,25 @@ def occluded(rig: Rig, xyz_world: F64) -> BoolArray:
         aside2 = (to_flesh**2).sum(-1) - depth**2
         views.append(((aside2 < FLESH_M**2) & (depth < length - NEARER_M) & (depth > 0)).any(-1))
     return np.stack(views)
+
+
+def _measure(
+    rng: np.random.Generator,
+    xy_true: F64,
+    sigma_px: F64,
+    outliers: float,
+    outlier_px: float,
+    finger_swaps: float,
+) -> tuple[F64, BoolArray, BoolArray]:
+    """Noisy points (V, F, H, K, 2), which are gross outliers, which are another finger's."""
+    shape = xy_true.shape[:-1]
+    xy = xy_true + rng.normal(size=xy_true.shape) * sigma_px[..., None]
+    source, swapped = _swap_fingers(rng, shape, finger_swaps)
+    xy = np.take_along_axis(xy, source[..., None], axis=3)
+    outlier = rng.random(shape) < outliers
+    xy = np.where(outlier[..., None], xy_true + _gross(rng, shape, outlier_px), xy)
+    # a gross error hides the confusion: a point carries one kind of error
+    return xy, outlier, swapped & ~outlier
 
 
 def _swap_fingers(

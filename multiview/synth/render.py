@@ -144,7 +144,7 @@ def _covered(
 ) -> tuple[int, int, int, int] | None:
     """Part of the picture that the sheet may cover: x0, y0, x1, y1; None if it is outside."""
     low, high = _sheet(board)
-    high = high + [0.0, STICK[1] * board.square_m]
+    high[1] += STICK[1] * board.square_m
     x, y = np.meshgrid(np.linspace(low[0], high[0], OUTLINE), np.linspace(low[1], high[1], OUTLINE))
     grid = np.stack([x, y, 0 * x], -1)
     xy = camera.project(np.stack([pose.apply(grid) for pose in poses])).reshape(-1, 2)

@@ -126,7 +126,7 @@ def make_rig(
 
 
 def _directions(rng: np.random.Generator, n: int, elevation: F64, azimuth: float) -> F64:
-    """Unit vectors towards the cameras, shape (n, 3)."""
+    """Draw unit vectors towards the cameras, shape (n, 3)."""
     # a full circle must not place the last camera on the first
     step = azimuth / (n if azimuth > 2 * np.pi - 1e-6 else max(n - 1, 1))
     az = step * (np.arange(n) + AZIMUTH_SCATTER * rng.uniform(-1, 1, n))

@@ -78,7 +78,10 @@ def draw_hand(
 def caption(image: Image, text: str, scale: float = 0.5) -> None:
     """Write a line of text at the top left, readable on any background, in place."""
     at = (6, round(34 * scale))
-    cv2.putText(image, text, at, FONT, scale, (0, 0, 0), 3, cv2.LINE_AA)
+    # same thickness for the outline: OpenCV 5's letters get wider with it
+    for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        shifted = (at[0] + dx, at[1] + dy)
+        cv2.putText(image, text, shifted, FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)
     cv2.putText(image, text, at, FONT, scale, (255, 255, 255), 1, cv2.LINE_AA)
 
 

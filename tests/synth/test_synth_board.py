@@ -114,13 +114,36 @@ def test_back_of_the_board_is_plain(rig: Rig) -> None:
     x /= np.linalg.norm(x)
     facing = np.stack([x, np.cross(away, x), away], -1)
     turned = facing @ np.diag([-1.0, 1.0, -1.0])
-    counts = []
+    counts, contrasts = [], []
     for R in (facing, turned):
         pose = Pose(R=R, t=-R @ np.array([*middle(CHARUCO), 0.0]))
         image = render_board(camera, CHARUCO, pose, np.random.default_rng(0))
         counts.append(len(detect(CHARUCO, image)[1]))
+        x, y = np.rint(camera.project(np.array([0.0, 0.0, 0.05]))).astype(int)
+        contrasts.append(image[y - 30 : y + 30, x - 60 : x + 60].std())
         assert board_visibility(rig, CHARUCO.object_points, [pose])[0].any() == (R is facing)
     assert counts == [24, 0]
+    # a mirrored pattern would not be detected either; back and stick differ by 10 grey levels,
+    # ink and paper by more than 100
+    assert contrasts[1] < 20 < 40 < contrasts[0]
+
+
+def test_board_that_reaches_behind_the_camera_ends_at_the_horizon() -> None:
+    i = Intrinsics(
+        K=np.array([[100.0, 0, 59.5], [0, 100.0, 39.5], [0, 0, 1]]),
+        dist=np.zeros(0),
+        size_wh=(120, 80),
+    )
+    camera = Camera(name="cam", intrinsics=i, cam_from_world=Pose.identity())
+    # a floor of 2.7 x 2.1 m half a metre below the camera; its printed side looks up (-y)
+    board = Board(kind="chessboard", columns=8, rows=6, square_m=0.3)
+    R = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]) @ np.diag([1.0, -1.0, -1.0])
+    pose = Pose(R=R, t=np.array([-1.0, 0.5, 0.7]))
+    image = render_board(camera, board, pose, np.random.default_rng(0), noise=0, blur_px=0)
+    sky = image[:39].astype(float)
+    # grey with the lens's fall of light towards the corners
+    assert sky.std() < 15
+    assert image[45:].std() > 40
 
 
 def test_board_behind_the_camera_leaves_the_background(rig: Rig) -> None:

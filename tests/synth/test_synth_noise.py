@@ -74,7 +74,7 @@ def test_missing_points_and_hands(rig: Rig, hands: np.ndarray) -> None:
 
 
 def test_points_outside_the_picture_are_missing(rig: Rig, hands: np.ndarray) -> None:
-    seen = observe(np.random.default_rng(3), rig, hands + [0.3, 0.0, 0.0], noise_px=0)
+    seen = observe(np.random.default_rng(3), rig, hands + np.array([0.3, 0.0, 0.0]), noise_px=0)
     size = np.array([c.intrinsics.size_wh for c in rig.cameras])[:, None, None, None]
     outside = ~((seen.xy_true_px >= -0.5) & (seen.xy_true_px < size - 0.5)).all(-1)
     assert outside.any()

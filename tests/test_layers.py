@@ -1,0 +1,186 @@
+"""Who may import whom: the import column of docs/design.md's folder table, by syntax tree.
+
+`ALLOWED` is the rule; what a package imports from itself is always allowed. A row that needs
+another entry is a change of the design: make it here, with a reason, and in the table.
+"""
+
+import ast
+import subprocess
+import sys
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+import multiview
+
+ROOT = Path(multiview.__file__).parent
+BASE = {"_shapes", "errors"}
+# What the public functions are annotated with, and strict YAML for values that have a file.
+PLAIN = {"config", "progress"}
+CAPTURE = {"capture", "_files", "_image_folder", "_layout", "_sync", "_video"}
+
+# room -> what it may import of this package ...
+ALLOWED = {
+    "errors": set(),
+    "_shapes": {"errors"},
+    "core": BASE | {"geometry"},  # Rig.project and Rig.undistort
+    "geometry": BASE | {"core"},
+    "config": {"errors"},
+    "progress": set(),
+    "capture": BASE | CAPTURE | {"config"},
+    "calib": BASE | PLAIN | {"core", "geometry", "capture"},
+    "models": BASE | PLAIN | {"core"},
+    "association": BASE | PLAIN | {"core", "geometry"},
+    "triangulation": BASE | PLAIN | {"core", "geometry", "association"},
+    "detection": BASE | PLAIN | {"core", "capture", "models"},
+    "bootstrap": BASE | PLAIN | {"core", "geometry", "models"},
+    "formats": BASE | PLAIN | {"core"},
+    # the sheet and the overlay say which hand is which; videos are written in one step
+    "viz": BASE | PLAIN | {"core", "geometry", "association", "capture", "formats"},
+    # renders a board: its corner layout is calib's
+    "synth": BASE | PLAIN | {"core", "geometry", "calib"},
+    "stage": BASE | PLAIN | {"formats"},
+}
+# ... and of others; rooms that are not named here may use what the project depends on.
+SCIENCE = {"numpy", "scipy"}
+OUTSIDE = {
+    "errors": set(),
+    "_shapes": {"numpy"},
+    "core": {"numpy"},
+    "geometry": SCIENCE,
+    "association": SCIENCE | {"pydantic"},
+    "triangulation": SCIENCE | {"pydantic"},
+    "bootstrap": SCIENCE | {"pydantic"},
+    "calib": SCIENCE | {"pydantic", "cv2"},
+    "models": SCIENCE | {"cv2", "yaml", "onnx", "tflite", "flatbuffers", "torch", "onnxruntime"},
+    "capture": SCIENCE | {"pydantic", "cv2", "av"},
+    "synth": SCIENCE | {"cv2"},
+    "config": {"pydantic", "yaml"},
+    "progress": {"rich"},
+}
+# One file of a room for the whole room where others may only use that part.
+ONLY = {
+    ("bootstrap", "models"): {"multiview.models.base"},
+    ("synth", "calib"): {"multiview.calib.board"},
+    ("viz", "formats"): {"multiview.formats.atomic"},
+    ("stage", "formats"): {"multiview.formats.atomic"},
+}
+# The top: may import every room, and only each other are theirs to import.
+TOP = {"stages", "cli", "__main__", "__init__"}
+DEPENDENCIES = (*SCIENCE, "av", "cv2", "pyarrow", "pydantic", "yaml", "rich", "tyro")
+
+
+def room_of(module):
+    """Room of a dotted module of this package: `multiview.calib.board` is in `calib`."""
+    parts = module.split(".")
+    return "__init__" if len(parts) == 1 else parts[1]
+
+
+def imports_of(source, package):
+    """Every module that the source imports, however deep in a function, as dotted names."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((a.name, node.lineno) for a in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = resolve_name("." * node.level + base, package)
+            inner = base == "multiview"  # from multiview import _sync
+            yield from ((f"{base}.{a.name}" if inner else base, node.lineno) for a in node.names)
+
+
+def violations(files):
+    """Describe each import that the rule forbids."""
+    found = []
+    for path, source in files:
+        parts = path.with_suffix("").parts
+        here = "capture" if parts[0] in CAPTURE else parts[0]
+        package = ".".join(("multiview", *parts[:-1]))
+        for name, line in imports_of(source, package):
+            problem = _problem(here, name)
+            if problem:
+                found.append(f"multiview/{path}:{line}: {problem}")
+    return found
+
+
+def _problem(here, name):
+    top = name.split(".")[0]
+    if top != "multiview":
+        outside = top not in sys.stdlib_module_names and top not in OUTSIDE.get(here, {top})
+        return f"{here} may not import {top}" if outside else ""
+    there = room_of(name)
+    if there == "__main__" or (there == "cli" and here != "__main__"):
+        return f"nothing imports {there}"
+    if here in TOP or here == there or (here == "capture" and there in CAPTURE):
+        return ""
+    if there not in ALLOWED.get(here, set()):
+        return f"{here} may not import {there} ({name})"
+    only = ONLY.get((here, there))
+    return f"{here} may import only {', '.join(only)}" if only and name not in only else ""
+
+
+def package_files():
+    return [(p.relative_to(ROOT), p.read_text()) for p in sorted(ROOT.rglob("*.py"))]
+
+
+def test_every_import_is_in_the_table():
+    assert violations(package_files()) == []
+
+
+def test_every_file_has_a_row():
+    rooms = {"capture" if p.parts[0] in CAPTURE else p.with_suffix("").parts[0] for p, _ in
+             ((p.relative_to(ROOT).with_suffix(p.suffix), 0) for p in ROOT.rglob("*.py"))}
+    assert rooms <= set(ALLOWED) | TOP | {Path(f).stem for f in CAPTURE}
+
+
+def test_the_table_has_no_row_for_nothing():
+    rooms = {p.stem for p in ROOT.iterdir()}
+    assert set(ALLOWED) | CAPTURE <= rooms
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("geometry/dlt.py", "import cv2"),
+        ("geometry/dlt.py", "from multiview.formats.files import load"),
+        ("geometry/dlt.py", "def f():\n    from multiview.capture import Capture"),
+        ("core.py", "import scipy.linalg"),
+        ("core.py", "from multiview.calib import board"),
+        ("calib/board.py", "from multiview import cli"),
+        ("stages/init.py", "from multiview.cli import main"),
+        ("stages/init.py", "from ..cli import main"),
+        ("formats/coco.py", "from ..bootstrap import labels"),
+        ("_video.py", "from multiview.detection import detect"),
+        ("bootstrap/labels.py", "from multiview.models.mediapipe import MediaPipeHands"),
+        ("models/card.py", "from multiview.stages.detect import run_detect"),
+    ],
+)
+def test_a_forbidden_import_is_found(path, source):
+    assert len(violations([(Path(path), source)])) == 1
+
+
+@pytest.mark.parametrize("module", ["multiview", "multiview.cli", "multiview.core"])
+def test_light_modules_load_no_heavy_library(module):
+    """`from multiview import Rig` too needs neither pictures nor tables."""
+    code = (
+        f"import sys, {module}\nfrom multiview import Detections, Rig\n"
+        "print(sorted({'cv2', 'pyarrow', 'av', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_declared_dependencies_are_all_that_is_imported():
+    """Optional ones only inside functions: importing any module needs the plain install only."""
+    optional = []
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0):
+                names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
+                optional += [
+                    f"{path.relative_to(ROOT)}: {n}"
+                    for n in names
+                    if n.split(".")[0] not in {"multiview", *DEPENDENCIES, *sys.stdlib_module_names}
+                ]
+    assert optional == []
