@@ -8,7 +8,9 @@ import pytest
 
 from multiview import cli
 from multiview.calib.board import load_board
+from multiview.cli import Init
 
+POSITIONAL = Init.model_fields["folder"].metadata[0]
 HEAVY = ("cv2", "pyarrow", "scipy", "av")
 
 
@@ -35,10 +37,8 @@ def test_help_of_every_verb_names_its_options(verb, capsys):
     assert stop.value.code == 0
     assert f"multiview {verb}" in out
     for name, field in cli.VERBS[verb].model_fields.items():
-        place = "PATH" if "Positional" in str(field) or not field.metadata else name
-        nested = hasattr(field.annotation, "model_fields")
-        option = f"--{name.replace('_', '-')}{'.' if nested else ''}"
-        assert option in out or place == "PATH"
+        if POSITIONAL not in field.metadata:  # tyro shows those as PATH
+            assert f"--{name.replace('_', '-')}" in out
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])

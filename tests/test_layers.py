@@ -1,6 +1,6 @@
-"""Who may import whom: the import column of docs/design.md's folder table, by syntax tree.
+"""Who may import whom: the import column of the design's folder table, by syntax tree.
 
-`ALLOWED` is the rule; what a package imports from itself is always allowed. A row that needs
+`ALLOWED` and `OUTSIDE` are the rule; what a package imports from itself is always allowed. A row that needs
 another entry is a change of the design: make it here, with a reason, and in the table.
 """
 
@@ -16,8 +16,6 @@ import multiview
 
 ROOT = Path(multiview.__file__).parent
 BASE = {"_shapes", "errors"}
-# What the public functions are annotated with, and strict YAML for values that have a file.
-PLAIN = {"config", "progress"}
 CAPTURE = {"capture", "_files", "_image_folder", "_layout", "_sync", "_video"}
 
 # room -> what it may import of this package ...
@@ -28,19 +26,18 @@ ALLOWED = {
     "geometry": BASE | {"core"},
     "config": {"errors"},
     "progress": set(),
-    "capture": BASE | CAPTURE | {"config"},
-    "calib": BASE | PLAIN | {"core", "geometry", "capture"},
-    "models": BASE | PLAIN | {"core"},
-    "association": BASE | PLAIN | {"core", "geometry"},
-    "triangulation": BASE | PLAIN | {"core", "geometry", "association"},
-    "detection": BASE | PLAIN | {"core", "capture", "models"},
-    "bootstrap": BASE | PLAIN | {"core", "geometry", "models"},
-    "formats": BASE | PLAIN | {"core"},
-    # the sheet and the overlay say which hand is which; videos are written in one step
-    "viz": BASE | PLAIN | {"core", "geometry", "association", "capture", "formats"},
-    # renders a board: its corner layout is calib's
-    "synth": BASE | PLAIN | {"core", "geometry", "calib"},
-    "stage": BASE | PLAIN | {"formats"},
+    "capture": BASE | {"config"},  # capture.yaml
+    "calib": BASE | {"core", "geometry", "config"},  # board YAML
+    "models": BASE | {"core"},
+    "association": BASE | {"core", "geometry"},
+    "triangulation": BASE | {"core", "geometry", "association", "config"},
+    "detection": BASE | {"core", "capture", "models", "progress"},
+    "bootstrap": BASE | {"core", "geometry", "models", "config"},
+    "formats": BASE | {"core", "config"},  # rig YAML
+    # the sheet and the overlay say which hand is which, and draw on the take's own pictures
+    "viz": BASE | {"core", "geometry", "association", "capture", "formats", "progress"},
+    "synth": BASE | {"core", "geometry", "calib"},
+    "stage": BASE | {"formats"},
 }
 # ... and of others; rooms that are not named here may use what the project depends on.
 SCIENCE = {"numpy", "scipy"}
@@ -62,11 +59,11 @@ OUTSIDE = {
 # One file of a room for the whole room where others may only use that part.
 ONLY = {
     ("bootstrap", "models"): {"multiview.models.base"},
-    ("synth", "calib"): {"multiview.calib.board"},
-    ("viz", "formats"): {"multiview.formats.atomic"},
+    ("synth", "calib"): {"multiview.calib.board"},  # where the corners of a rendered board lie
+    ("viz", "formats"): {"multiview.formats.atomic"},  # videos are written in one step
     ("stage", "formats"): {"multiview.formats.atomic"},
 }
-# The top: may import every room, and only each other are theirs to import.
+# The top: may import every room; but nothing imports the command line.
 TOP = {"stages", "cli", "__main__", "__init__"}
 DEPENDENCIES = (*SCIENCE, "av", "cv2", "pyarrow", "pydantic", "yaml", "rich", "tyro")
 
@@ -129,9 +126,8 @@ def test_every_import_is_in_the_table():
 
 
 def test_every_file_has_a_row():
-    rooms = {"capture" if p.parts[0] in CAPTURE else p.with_suffix("").parts[0] for p, _ in
-             ((p.relative_to(ROOT).with_suffix(p.suffix), 0) for p in ROOT.rglob("*.py"))}
-    assert rooms <= set(ALLOWED) | TOP | {Path(f).stem for f in CAPTURE}
+    rooms = {path.with_suffix("").parts[0] for path, _ in package_files()}
+    assert rooms <= set(ALLOWED) | CAPTURE | TOP
 
 
 def test_the_table_has_no_row_for_nothing():
@@ -173,14 +169,11 @@ def test_light_modules_load_no_heavy_library(module):
 
 def test_declared_dependencies_are_all_that_is_imported():
     """Optional ones only inside functions: importing any module needs the plain install only."""
-    optional = []
+    known, optional = {"multiview", *DEPENDENCIES, *sys.stdlib_module_names}, []
     for path in sorted(ROOT.rglob("*.py")):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0):
-                names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
-                optional += [
-                    f"{path.relative_to(ROOT)}: {n}"
-                    for n in names
-                    if n.split(".")[0] not in {"multiview", *DEPENDENCIES, *sys.stdlib_module_names}
-                ]
+                plain = isinstance(node, ast.Import)
+                names = [a.name for a in node.names] if plain else [node.module]
+                optional += [f"{path}: {n}" for n in names if n.split(".")[0] not in known]
     assert optional == []

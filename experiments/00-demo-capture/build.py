@@ -49,8 +49,8 @@ BOARD = {
     "marker_m": 0.022,
     "dictionary": "DICT_4X4_50",
 }
-HAND_CRF = "16"
-BOARD_CRF = "21"
+HAND_CRF = "17"
+BOARD_CRF = "24"
 # Fewer frames between two keyframes: quicker seeking, bigger files.
 KEYFRAME_EVERY = 15
 ROOM_DEFOCUS_PX = 1.2

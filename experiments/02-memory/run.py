@@ -111,7 +111,9 @@ def commands(demo: Path, folder: Path, sets: int) -> dict[str, list[str]]:
 def main() -> None:
     """Print the table."""
     sizes = [int(a) for a in sys.argv[1:]] or list(SETS)
-    base = {n: measure(["-c", IMPORTS.format(n)])[0] for n in ("detect", "calibrate", "triangulate")}
+    base = {
+        n: measure(["-c", IMPORTS.format(n)])[0] for n in ("detect", "calibrate", "triangulate")
+    }
     print("| stage | cameras | frame sets | peak MiB | of which imports | seconds |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     root = Path(tempfile.mkdtemp(prefix="multiview-memory-"))
@@ -129,7 +131,9 @@ def main() -> None:
             shutil.rmtree(folder)
     finally:
         shutil.rmtree(root)
-    code = "from multiview.stage import provenance as p; print(', '.join(map(' '.join, p().items())))"
+    code = (
+        "from multiview.stage import provenance as p; print(', '.join(map(' '.join, p().items())))"
+    )
     print(f"\n{os.cpu_count()} processors, {platform.platform()}; ", end="", flush=True)
     subprocess.run([PYTHON, "-c", code], check=True)
 

@@ -13,6 +13,8 @@ from multiview.errors import InputError
 
 __all__ = ["disk_errors", "replacing", "write_text"]
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
@@ -26,7 +28,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # pyarrow keeps the number only in its text
+        text = str(error)
+        full = error.errno in FULL or any(f"[errno {n}]" in text.lower() for n in FULL)
         raise InputError(
             f"{path}: cannot be written ({error.strerror or error})",
             "free some space and run the same command again; finished parts are kept"

@@ -11,9 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from multiview.core import Detections
-from multiview.formats.tables import read_table, skeleton_from_dict, skeleton_to_dict, write_table
+from multiview.formats.tables import (
+    read_table,
+    reading,
+    skeleton_from_dict,
+    skeleton_to_dict,
+    write_table,
+)
 
 __all__ = ["read_detections", "write_detections"]
 
@@ -67,6 +74,11 @@ def read_detections(path: str | Path) -> Detections:
         If the file is missing or not a detections table.
     """
     c, meta = read_table(Path(path), KIND)
+    with reading(Path(path)):
+        return _detections(c, meta)
+
+
+def _detections(c: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Detections:
     skeleton, cameras = skeleton_from_dict(meta["skeleton"]), meta["cameras"]
     ids, f = np.unique(c["frame"], return_inverse=True)
     number = {name: n for n, name in enumerate(cameras)}

@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from multiview.core import Points3D
-from multiview.formats.tables import read_table, skeleton_from_dict, skeleton_to_dict, write_table
+from multiview.formats.tables import (
+    read_table,
+    reading,
+    skeleton_from_dict,
+    skeleton_to_dict,
+    write_table,
+)
 
 __all__ = ["read_points", "write_points"]
 
@@ -61,6 +68,11 @@ def read_points(path: str | Path) -> Points3D:
         If the file is missing or not a table of 3D keypoints.
     """
     c, meta = read_table(Path(path), KIND)
+    with reading(Path(path)):
+        return _points3d(c, meta)
+
+
+def _points3d(c: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Points3D:
     skeleton = skeleton_from_dict(meta["skeleton"])
     shape = (len(meta["frames"]), int(meta["slots"]), len(skeleton.keypoints))
     cov = np.empty((c["x"].size, 3, 3))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from multiview.formats.atomic import replacing
 
 __all__ = [
     "read_table",
+    "reading",
     "skeleton_from_dict",
     "skeleton_to_dict",
     "table_kind",
@@ -76,6 +79,24 @@ def table_kind(path: Path) -> str:
         return str(json.loads(meta.get(META, b"{}")).get("kind", ""))
     except (OSError, ValueError, pa.ArrowException):
         return ""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn missing or ill-fitting columns and keys into a message that names the file.
+
+    Raises
+    ------
+    InputError
+        For any lookup or shape error of the body.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: damaged, or written by another version of multiview ({error!r})",
+            "run the stage that writes it again",
+        ) from None
 
 
 def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:

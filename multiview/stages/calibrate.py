@@ -12,6 +12,7 @@ from multiview.formats.atomic import write_text
 from multiview.formats.rig_yaml import read_rig, write_rig
 from multiview.progress import progress_bar, say
 from multiview.stage import Stage, file_digest
+from multiview.stages.sync_text import sync_text
 
 __all__ = ["run_calibrate"]
 
@@ -49,7 +50,7 @@ def run_calibrate(
     if stage.done:
         say(f"calibrate: {out} is up to date")
         return out
-    say(capture.sync.summary())
+    say(sync_text(capture))
     _check_some_frames(capture)
     with progress_bar() as progress:
         result = calibrate(capture, board, intrinsics=lenses, progress=progress)

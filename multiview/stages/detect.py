@@ -14,6 +14,7 @@ from multiview.formats.detections_parquet import read_detections, write_detectio
 from multiview.models.load import load_detector
 from multiview.progress import Progress, progress_bar, say
 from multiview.stage import Stage, provenance
+from multiview.stages.sync_text import sync_text
 
 __all__ = ["run_detect"]
 
@@ -49,7 +50,7 @@ def run_detect(
     if stage.done:
         say(f"detect: {out} is up to date")
         return out
-    say(capture.sync.summary())
+    say(sync_text(capture))
     sets = len(capture.frame_ids)
     if not sets:
         raise CaptureError("the capture has no frame sets", "check the videos with a player")

@@ -84,8 +84,7 @@ def run_label(
         with progress_bar() as progress:
             write_overlays(capture, dets, points, rig, stage.work / "overlay", progress)
     sheet = take_sheet(capture, dets, points, rig)
-    with replacing(stage.work / "contact_sheet.png") as temporary:
-        cv2.imwrite(str(temporary), sheet)
+    _write_image(sheet, stage.work / "contact_sheet.png")
     kept = labels.keep.any(-1)
     figures = {
         "pictures": int(kept.sum()),
@@ -136,7 +135,7 @@ def _write_pictures(
             continue
         for f, image in capture.images(v, min(todo), max(todo) + 1):
             if f in todo:
-                _write_jpeg(image, todo[f])
+                _write_image(image, todo[f])
                 done += 1
                 progress("pictures", done, total)
 
@@ -158,8 +157,9 @@ def _link(capture: Capture, view: int, f: int, target: Path) -> bool:
     return True
 
 
-def _write_jpeg(image: np.ndarray, path: Path) -> None:
-    ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+def _write_image(image: np.ndarray, path: Path) -> None:
+    """Encode by suffix in memory: cv2.imwrite hides a full disk behind its return value."""
+    ok, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not ok:
         raise InputError(f"{path}: the picture could not be encoded", "report this as a bug")
     with replacing(path) as temporary:

@@ -120,7 +120,7 @@ def _markdown(points: Points3D, report: TriangulationReport, figures: dict[str, 
         f"| noise of one inlier coordinate | {report.sigma_px:.2f} px |",
         f"| hand length, wrist to middle tip | {report.hand_length * scale:.1f} {unit} |",
         f"| inlier tolerance | {report.tolerance * scale:.1f} {unit} |",
-        f"| share of observations that agree, where a vote is possible | {_share(report.hit_rate)} |",
+        f"| observations that agree, where a vote is possible | {_share(report.hit_rate)} |",
         f"| agreeing views demanded of 2, 3, ... candidates | "
         f"{', '.join(map(str, report.min_views))} |",
         f"| detections whose left/right the other views overruled | {report.moved} |",

@@ -1,0 +1,264 @@
+"""Detections to 3D points: accuracy, honesty, and what must not change them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from multiview.core import Camera, Detections, Pose, Rig
+from multiview.errors import InputError
+from multiview.synth import make_hand_motion, make_rig, observe
+from multiview.triangulation import TriangulationConfig, triangulate, triangulate_with_report
+
+FRAMES, NOISE_PX = 25, 1.0
+# Distance 1.2 m over a focal length of 1.2 m * 720 px / 0.45 m: metres per pixel.
+METRES_PER_PX = 0.45 / 720
+# Refinement stops where a step is below 1e-10 of the position: far below a micrometre.
+SAME_M = 1e-8
+
+
+@pytest.fixture(scope="module")
+def rig() -> Rig:
+    return make_rig(np.random.default_rng(0), 8)
+
+
+@pytest.fixture(scope="module")
+def hand() -> np.ndarray:
+    return make_hand_motion(np.random.default_rng(1), FRAMES)
+
+
+@pytest.fixture(scope="module")
+def clean(rig: Rig, hand: np.ndarray) -> Detections:
+    return observe(np.random.default_rng(2), rig, hand, noise_px=NOISE_PX).detections
+
+
+@pytest.fixture(scope="module")
+def dirty(rig: Rig, hand: np.ndarray) -> Detections:
+    return observe(
+        np.random.default_rng(3), rig, hand, outliers=0.05, outlier_px=100, missing=0.03
+    ).detections
+
+
+def reordered(d: Detections, order: list[int]) -> Detections:
+    return replace(
+        d,
+        xy_px=d.xy_px[order],
+        conf=d.conf[order],
+        times=d.times[order],
+        right=d.right[order],
+        camera_names=tuple(d.camera_names[v] for v in order),
+    )
+
+
+def scaled(rig: Rig, s: float) -> Rig:
+    cameras = [
+        Camera(
+            name=c.name,
+            intrinsics=c.intrinsics,
+            cam_from_world=Pose(R=c.cam_from_world.R, t=s * c.cam_from_world.t),
+        )
+        for c in rig.cameras
+    ]
+    return replace(rig, cameras=tuple(cameras), unit="board square")
+
+
+def test_errors_are_near_the_noise_floor(rig: Rig, hand: np.ndarray, clean: Detections) -> None:
+    points, report = triangulate_with_report(clean, rig)
+    assert points.valid.mean() > 0.97
+    error = np.linalg.norm(points.xyz_world - hand, axis=-1)
+    # METHOD.md section 5: 3 / sqrt(2) * s * d / f / sqrt(N) for N isotropic views
+    floor = 3 / np.sqrt(2) * NOISE_PX * METRES_PER_PX / np.sqrt(8)
+    rms = np.sqrt(np.nanmean(error**2))
+    # the cameras stand on a ring, not on a sphere, and a few see only part: half as much again
+    assert 0.6 * floor < rms < 1.5 * floor
+    freedom = points.valid.sum() * 13
+    assert abs(report.sigma_px / NOISE_PX - 1) < 5 / np.sqrt(2 * freedom)
+
+
+def test_no_accepted_point_is_farther_off_than_its_covariance_allows(
+    rig: Rig, hand: np.ndarray, dirty: Detections
+) -> None:
+    points = triangulate(dirty, rig)
+    use = points.valid & points.voted
+    assert use.mean() > 0.9
+    error = (points.xyz_world - hand)[use]
+    squared = np.einsum("ni,nij,nj->n", error, np.linalg.inv(points.cov[use]), error)
+    # largest of n draws of chi-square with 3 freedoms: exceeded once in 10^4 takes
+    assert squared.max() < chi2.isf(1e-4 / use.sum(), 3)
+
+
+def test_gross_errors_are_no_inliers_and_show_in_err_px(rig: Rig, hand: np.ndarray) -> None:
+    seen = observe(np.random.default_rng(3), rig, hand, outliers=0.05, outlier_px=100)
+    points = triangulate(seen.detections, rig)
+    bad = seen.outlier & ~seen.missing & points.valid
+    assert bad.sum() > 100
+    assert not points.inlier[bad].any()
+    # 100 px less the point's own error of a few pixels
+    assert points.err_px[bad].min() > 90
+    # an error is given wherever the detector saw the keypoint, inlier or not
+    np.testing.assert_array_equal(np.isfinite(points.err_px), seen.detections.valid & points.valid)
+    # 1 px noise per coordinate: 5 sigma, and a little for the point's own error
+    assert points.err_px[points.inlier].max() < 6
+
+
+def test_a_rig_of_two_cameras_never_votes(rig: Rig, hand: np.ndarray) -> None:
+    pair = rig.select(rig.names[:2])
+    seen = observe(np.random.default_rng(4), pair, hand, noise_px=0.5)
+    points = triangulate(seen.detections, pair)
+    assert points.valid.mean() > 0.9
+    assert not points.voted.any()
+    assert (points.inlier.sum(0)[points.valid] == 2).all()
+
+
+def test_voted_points_have_three_views(rig: Rig, dirty: Detections) -> None:
+    points = triangulate(dirty, rig)
+    count = points.inlier.sum(0)
+    np.testing.assert_array_equal(points.voted, points.valid & (count >= 3))
+    np.testing.assert_array_equal(points.valid, count >= 2)
+    np.testing.assert_array_equal(points.valid, np.isfinite(points.cov).all((-1, -2)))
+
+
+def test_order_of_cameras_does_not_matter(rig: Rig, dirty: Detections) -> None:
+    order = [5, 2, 7, 0, 1, 6, 3, 4]
+    points, mixed = triangulate(dirty, rig), triangulate(reordered(dirty, order), rig)
+    assert mixed.camera_names == tuple(rig.names[v] for v in order)
+    np.testing.assert_array_equal(mixed.inlier, points.inlier[order])
+    np.testing.assert_allclose(mixed.xyz_world, points.xyz_world, atol=SAME_M)
+    np.testing.assert_allclose(mixed.err_px, points.err_px[order], atol=1e-3)
+    # a rig with its cameras in yet another order, or with more of them, changes nothing at all
+    other = triangulate(dirty, rig.select(rig.names[::-1]))
+    np.testing.assert_array_equal(other.xyz_world, points.xyz_world)
+
+
+def test_renamed_cameras_give_the_same_points(rig: Rig, dirty: Detections) -> None:
+    names = tuple(f"port_{9 - v}" for v in range(8))
+    other = Rig(cameras=tuple(replace(c, name=n) for c, n in zip(rig.cameras, names, strict=True)))
+    points = triangulate(replace(dirty, camera_names=names), other)
+    np.testing.assert_array_equal(points.xyz_world, triangulate(dirty, rig).xyz_world)
+    assert points.rig_digest != rig.digest
+
+
+def test_frames_are_independent_of_their_order_and_number(rig: Rig, dirty: Detections) -> None:
+    turned = replace(
+        dirty, xy_px=dirty.xy_px[:, ::-1], conf=dirty.conf[:, ::-1], right=dirty.right[:, ::-1]
+    )
+    points, other = triangulate(dirty, rig), triangulate(turned, rig)
+    np.testing.assert_array_equal(other.inlier[:, ::-1], points.inlier)
+    np.testing.assert_allclose(other.xyz_world[::-1], points.xyz_world, atol=SAME_M)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_another_unit_gives_the_same_result_scaled(rig: Rig, ordered: bool) -> None:
+    hands = make_hand_motion(np.random.default_rng(7), 10, 2)
+    seen = observe(np.random.default_rng(8), rig, hands, outliers=0.05, ordered=ordered).detections
+    (points, report), (big, big_report) = (
+        triangulate_with_report(seen, r) for r in (rig, scaled(rig, 37.0))
+    )
+    assert big.unit == "board square"
+    np.testing.assert_array_equal(big.inlier, points.inlier)
+    np.testing.assert_allclose(big.xyz_world, 37 * points.xyz_world, atol=37 * SAME_M)
+    np.testing.assert_allclose(big.cov, 37**2 * points.cov, rtol=1e-4, atol=1e-12)
+    np.testing.assert_allclose(big_report.hand_length, 37 * report.hand_length, rtol=1e-9)
+    np.testing.assert_allclose(big_report.tolerance, 37 * report.tolerance, rtol=1e-9)
+
+
+def test_moving_the_world_moves_the_points(rig: Rig, dirty: Detections) -> None:
+    move = Pose(R=np.eye(3)[[2, 0, 1]], t=np.array([0.5, -1.0, 2.0]))
+    moved = Rig(
+        cameras=tuple(replace(c, cam_from_world=c.cam_from_world @ move.inv) for c in rig.cameras)
+    )
+    points, other = triangulate(dirty, rig), triangulate(dirty, moved)
+    np.testing.assert_array_equal(other.inlier, points.inlier)
+    np.testing.assert_allclose(other.xyz_world, move.apply(points.xyz_world), atol=SAME_M)
+
+
+def test_two_shuffled_hands_end_up_where_they_are(rig: Rig) -> None:
+    wide = make_rig(np.random.default_rng(0), 6, view_m=0.8)
+    hands = make_hand_motion(np.random.default_rng(1), FRAMES, 2)
+    seen = observe(np.random.default_rng(2), wide, hands, hand_swaps=0.2, ordered=False)
+    points, report = triangulate_with_report(seen.detections, wide)
+    assert points.hands == ("left", "right")
+    assert report.moved > 0
+    error = np.linalg.norm(points.xyz_world - hands, axis=-1)
+    assert np.isfinite(error).mean() > 0.9
+    # two views of 1 px noise at 0.8 m / 720 px err by 2 mm; a hand is 0.16 m away from the other
+    assert np.nanmax(error) < 0.01
+
+
+def test_report_measures_the_hand_and_the_hit_rate(
+    rig: Rig, hand: np.ndarray, clean: Detections, dirty: Detections
+) -> None:
+    _, report = triangulate_with_report(clean, rig)
+    chain = hand[:, 0, [0, 9, 10, 11, 12]]
+    length = np.linalg.norm(np.diff(chain, axis=1), axis=-1).sum(-1).mean()
+    assert abs(report.hand_length / length - 1) < 0.05
+    assert report.tolerance == TriangulationConfig().inlier_hand * report.hand_length
+    assert len(report.min_views) == 7
+    assert report.hit_rate > triangulate_with_report(dirty, rig)[1].hit_rate > 0.7
+
+
+def test_unsure_detections_are_no_candidates(rig: Rig, clean: Detections) -> None:
+    conf = clean.conf.copy()
+    conf[3] = 0.1
+    points = triangulate(replace(clean, conf=conf), rig)
+    assert not points.inlier[3].any()
+    assert points.valid.mean() > 0.95
+    kept = triangulate(replace(clean, conf=conf), rig, TriangulationConfig(min_conf=0.05))
+    assert kept.inlier[3].any()
+
+
+def test_more_agreement_demanded_means_fewer_points(rig: Rig, dirty: Detections) -> None:
+    shares = [
+        triangulate(dirty, rig, TriangulationConfig(min_views=n)).valid.mean() for n in (2, 5, 8)
+    ]
+    assert shares[0] > shares[1] > shares[2]
+
+
+def test_what_cannot_be_triangulated_is_refused(rig: Rig, clean: Detections) -> None:
+    with pytest.raises(InputError, match="only one camera"):
+        triangulate(reordered(clean, [0]), rig)
+    with pytest.raises(InputError, match="cam07 is not in the rig"):
+        triangulate(clean, rig.select(rig.names[:7]))
+
+
+def blank(d: Detections) -> Detections:
+    return replace(
+        d,
+        xy_px=np.full(d.xy_px.shape, np.nan),
+        conf=np.zeros(d.conf.shape),
+        right=np.full(d.right.shape, np.nan),
+    )
+
+
+@pytest.mark.parametrize("hands", [(), ("right",)])
+def test_a_take_without_a_hand_has_no_points(
+    rig: Rig, clean: Detections, hands: tuple[str, ...]
+) -> None:
+    assert not triangulate(replace(blank(clean), hands=hands), rig).valid.any()
+
+
+@pytest.mark.parametrize("hands", [(), ("right",)])
+def test_a_hand_that_one_view_alone_saw_has_no_points(
+    rig: Rig, clean: Detections, hands: tuple[str, ...]
+) -> None:
+    xy = np.where(np.arange(8)[:, None, None, None, None] == 2, clean.xy_px, np.nan)
+    assert not triangulate(replace(clean, xy_px=xy, hands=hands), rig).valid.any()
+
+
+@pytest.mark.parametrize("hands", [(), ("right",)])
+def test_a_take_without_frames_has_no_points(
+    rig: Rig, clean: Detections, hands: tuple[str, ...]
+) -> None:
+    none = replace(
+        clean,
+        xy_px=clean.xy_px[:, :0],
+        conf=clean.conf[:, :0],
+        times=clean.times[:, :0],
+        right=clean.right[:, :0],
+        frame_ids=clean.frame_ids[:0],
+        hands=hands,
+    )
+    assert len(triangulate(none, rig).xyz_world) == 0
