@@ -1,7 +1,7 @@
 """Who may import whom: the import column of the design's folder table, by syntax tree.
 
-`ALLOWED` and `OUTSIDE` are the rule; what a package imports from itself is always allowed. A row that needs
-another entry is a change of the design: make it here, with a reason, and in the table.
+`ALLOWED` and `OUTSIDE` are the rule; what a package imports from itself is always allowed. A row
+that needs another entry is a change of the design: make it here, with a reason, and in the table.
 """
 
 import ast

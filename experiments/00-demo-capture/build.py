@@ -50,7 +50,7 @@ BOARD = {
     "dictionary": "DICT_4X4_50",
 }
 HAND_CRF = "17"
-BOARD_CRF = "24"
+BOARD_CRF = "26"
 # Fewer frames between two keyframes: quicker seeking, bigger files.
 KEYFRAME_EVERY = 15
 ROOM_DEFOCUS_PX = 1.2

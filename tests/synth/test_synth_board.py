@@ -135,10 +135,10 @@ def test_board_that_reaches_behind_the_camera_ends_at_the_horizon() -> None:
         size_wh=(120, 80),
     )
     camera = Camera(name="cam", intrinsics=i, cam_from_world=Pose.identity())
-    # a floor of 2.7 x 2.1 m half a metre below the camera; its printed side looks up (-y)
+    # a floor of 2.7 x 2.1 m 0.3 m below the camera; its printed side looks up (-y)
     board = Board(kind="chessboard", columns=8, rows=6, square_m=0.3)
     R = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
-    pose = Pose(R=R, t=np.array([-1.0, 0.5, 0.7]))
+    pose = Pose(R=R, t=np.array([-1.0, 0.3, 1.5]))
     image = render_board(camera, board, pose, np.random.default_rng(0), noise=0, blur_px=0)
     sky = image[:39].astype(float)
     # grey with the lens's fall of light towards the corners
