@@ -176,9 +176,10 @@ def _opinion(found: _Found, right: F64) -> F64:
 def _sides(first: _Found, second: _Found, right: F64) -> IntArray:
     """Side (0 left, 1 right) of the first hand of every frame; the second is the other."""
     palms = np.stack([first.palm, second.palm], axis=1)
-    track = _follow(palms, float(np.nanmedian(_palm_size(first.palm)))) if len(palms) else None
-    if track is None:
-        return np.zeros(0, np.intp)
+    size = _palm_size(first.palm)
+    if not np.isfinite(size).any():
+        return np.zeros(len(palms), np.intp)
+    track = _follow(palms, float(np.nanmedian(size)))
     opinion = np.stack([_opinion(first, right), _opinion(second, right)], axis=1)
     side = _vote_tracks(track, opinion)
     lone = track[:, 1] < 0

@@ -136,10 +136,9 @@ def triangulate_with_report(
     tolerance = _tolerance(rig, config, length)
     vote = vote_groups(*rig.cam_from_world, xy_norm, dets.skeleton.group_index, tolerance)
     rate = _hit_rate(vote)
-    assumed = rate if np.isfinite(rate) else 0.5
+    assumed, width = (rate if np.isfinite(rate) else 0.5), (length or 1.0)
     needed = [
-        config.min_views
-        or min_agreeing_views(v, assumed, tolerance.length, length, config.spurious)
+        config.min_views or min_agreeing_views(v, assumed, tolerance.length, width, config.spurious)
         for v in range(views + 1)
     ]
     keep, voted = _accepted(vote, np.array(needed), config)

@@ -115,10 +115,7 @@ def four_cameras(folder):
         row(
             f"{side}: observations marked as outliers",
             "none",
-            *(
-                f"{1 - e[0].inlier[:, :, h].sum() / max(1, np.isfinite(e[0].err_px[:, :, h]).sum()):.0%}"
-                for _, _, e in list(columns.values())[1:]
-            ),
+            *(share_of_outliers(e[0], h) for _, _, e in list(columns.values())[1:]),
         )
         row(
             f"{side}: reprojection median of outliers, px",
@@ -136,6 +133,11 @@ def four_cameras(folder):
     row("left/right opinions overruled", "-", *(r.moved for r in reports))
     row("observations that agree", "-", *(f"{r.hit_rate:.0%}" for r in reports))
     row("hand length, mm", "-", *(f"{r.hand_length * 1000:.0f}" for r in reports))
+
+
+def share_of_outliers(points, h):
+    observed = np.isfinite(points.err_px[:, :, h]).sum()
+    return f"{1 - points.inlier[:, :, h].sum() / max(1, observed):.0%}"
 
 
 def outlier_error(points, h):

@@ -159,7 +159,8 @@ def _link(capture: Capture, view: int, f: int, target: Path) -> bool:
 
 def _write_image(image: np.ndarray, path: Path) -> None:
     """Encode by suffix in memory: cv2.imwrite hides a full disk behind its return value."""
-    ok, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
+    ok, data = cv2.imencode(path.suffix, image, options)
     if not ok:
         raise InputError(f"{path}: the picture could not be encoded", "report this as a bug")
     with replacing(path) as temporary:
