@@ -121,6 +121,20 @@ def test_a_face_taken_for_a_hand_in_one_view_is_left_out(rig: Rig) -> None:
     np.testing.assert_array_equal(placed.xy_px[:, :, 1][whole], seen.xy_px[:, :, 0][whole])
 
 
+def test_one_hand_found_twice_is_one_hand(rig: Rig) -> None:
+    hand = make_hand_motion(np.random.default_rng(5), FRAMES)
+    d = observe(np.random.default_rng(6), rig, hand, ordered=False).detections
+    twice = replace(
+        d,
+        xy_px=np.concatenate([d.xy_px, d.xy_px + 1.5], axis=2),
+        conf=np.concatenate([d.conf, d.conf], axis=2),
+        right=np.concatenate([d.right, 1 - d.right], axis=2),
+    )
+    placed, _ = assign_hands(twice, rig)
+    assert not (placed.valid.any((-1, 0))).all(-1).any()  # no frame has two hands
+    assert placed.valid[:, :, 1].mean() > 0.4
+
+
 def test_order_of_cameras_does_not_matter(rig: Rig, hands: np.ndarray) -> None:
     seen = observe(np.random.default_rng(2), rig, hands, hand_swaps=0.25, ordered=False)
     d, order = seen.detections, [4, 1, 5, 0, 2, 3]
@@ -146,8 +160,7 @@ def test_detections_of_unknown_side_are_still_two_hands(rig: Rig, hands: np.ndar
     assert moved == 0
     want = expected(seen)
     # which is which is anybody's guess, but not from frame to frame
-    got = (
-        placed.xy_px if (placed.xy_px[0, 0, 0] == want[0, 0, 0]).any() else placed.xy_px[:, :, ::-1]
-    )
+    turned = (placed.xy_px[0, 0, 0] != want[0, 0, 0]).any()
+    got = placed.xy_px[:, :, ::-1] if turned else placed.xy_px
     there = np.isfinite(got).all((-1, -2))
     np.testing.assert_array_equal(got[there], want[there])

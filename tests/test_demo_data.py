@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import multiview
-from multiview.calib.board import load_board
+from multiview.calib.board import Board, load_board
+from multiview.core import Rig
 from multiview.formats.rig_yaml import read_rig
 
 DEMO = Path(multiview.__file__).parent / "demo_data"
@@ -77,24 +78,42 @@ def test_truth_falls_on_the_hand() -> None:
     assert np.mean(beside) < 0.3
 
 
-def test_board_corners_are_found_where_the_rig_allows() -> None:
-    """Every camera finds the board often enough, and corners triangulate on one board."""
+def board_in_world(rig: Rig, board: Board, take: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Corners in the world as each camera's own pose estimate has them, and their error in it.
+
+    Shapes (V, F, C, 3), metres, and (V, F, C), pixels; NaN where not found.
+    """
+    detector = cv2.aruco.CharucoDetector(board.charuco())
+    shape = (len(rig.cameras), 60, len(board.object_points))
+    xyz_world, error_px = np.full((*shape, 3), np.nan), np.full(shape, np.nan)
+    for v, camera in enumerate(rig.cameras):
+        for f, image in enumerate(frames(take / f"{camera.name}.mp4")[0]):
+            corners, ids = detector.detectBoard(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))[:2]
+            if ids is None or len(ids) < 12:
+                continue
+            ids, corners = ids.ravel(), corners.reshape(-1, 2).astype(np.float64)
+            points = board.object_points[ids]
+            xy_norm = camera.undistort(corners)
+            _, rvec, tvec = cv2.solvePnP(points, xy_norm, np.eye(3), None, flags=cv2.SOLVEPNP_IPPE)
+            xyz_cam = points @ cv2.Rodrigues(rvec)[0].T + tvec.ravel()
+            xyz_world[v, f, ids] = camera.cam_from_world.inv.apply(xyz_cam)
+            error_px[v, f, ids] = np.linalg.norm(
+                camera.project(xyz_world[v, f, ids]) - corners, axis=-1
+            )
+    return xyz_world, error_px
+
+
+def test_board_film_fits_the_rig() -> None:
+    """Every camera finds the board often enough, and neighbours put it at the same place."""
     rig = read_rig(DEMO / "rig_truth.yaml")
     board = load_board(DEMO / "board.yaml")
-    detector = cv2.aruco.CharucoDetector(board.charuco())
-    errors = []
-    for camera in rig.cameras:
-        images, _, _ = frames(DEMO / "board" / f"{camera.name}.mp4")
-        found = [detector.detectBoard(cv2.cvtColor(i, cv2.COLOR_BGR2GRAY))[:2] for i in images]
-        good = [(c, i) for c, i in found if i is not None and len(i) >= 12]
-        assert len(good) >= 12, camera.name
-        for corners, ids in good:
-            points = board.object_points[ids.ravel()]
-            xy_norm = camera.undistort(corners.reshape(-1, 2).astype(np.float64))
-            _, rvec, tvec = cv2.solvePnP(points, xy_norm, np.eye(3), None, flags=cv2.SOLVEPNP_IPPE)
-            xyz = points @ cv2.Rodrigues(rvec)[0].T + tvec.ravel()
-            i = camera.intrinsics
-            again = cv2.projectPoints(xyz, np.zeros(3), np.zeros(3), i.K, i.dist)[0].reshape(-1, 2)
-            errors.append(np.linalg.norm(again - corners.reshape(-1, 2), axis=-1))
-    # blur, noise, compression and the detector: measured 0.1 px
-    assert np.median(np.concatenate(errors)) < 0.25
+    xyz_world, error_px = board_in_world(rig, board, DEMO / "board")
+    assert np.isfinite(error_px).any(-1).sum(1).min() >= 12
+    # blur, noise, compression and the detector: measured 0.08 px
+    assert np.nanmedian(error_px) < 0.2
+    apart = np.linalg.norm(xyz_world[:, None] - xyz_world, axis=-1)
+    for v, name in enumerate(rig.names):
+        others = np.delete(apart[v], v, axis=0)
+        # 0.1 px over a board of 200 px: 0.05 % of a metre's distance in size, several times that
+        # in depth for oblique views; another camera's film is off by decimetres
+        assert np.nanmedian(others) < 0.01, name

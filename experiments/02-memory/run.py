@@ -19,6 +19,7 @@ from pathlib import Path
 PYTHON = sys.executable
 MIB = 1024 * (1024 if sys.platform == "darwin" else 1)  # Linux counts kilobytes, macOS bytes
 SETS = (60, 600)
+LONG = 2400  # for triangulation alone, which needs no pictures
 DETECT_CAMERAS = 2  # of eight: detection time grows with pictures, memory should not
 
 # Repeat a film of 60 pictures: LOOP SOURCE TARGET PICTURES.
@@ -65,8 +66,6 @@ dets = Detections(
 write_detections(dets, sys.argv[2])
 """
 
-IMPORTS = "import multiview.stages.{}"
-
 
 def measure(arguments: list[str]) -> tuple[float, float]:
     """Peak memory (MiB) and seconds of ``python ARGUMENTS``."""
@@ -93,48 +92,53 @@ def looped(source: Path, target: Path, sets: int, cameras: int | None = None) ->
     return target
 
 
-def commands(demo: Path, folder: Path, sets: int) -> dict[str, list[str]]:
-    """Prepare inputs of ``sets`` frame sets; return the command of each stage."""
+def films(demo: Path, folder: Path, sets: int) -> dict[str, list[str]]:
+    """Make films of ``sets`` frame sets; return the command of each stage that reads them."""
     take = looped(demo / "take", folder / "take", sets, DETECT_CAMERAS)
     board = looped(demo / "board", folder / "board", sets)
-    table = folder / "detections.parquet"
-    measure(["-c", PROJECT, str(demo), str(table), str(sets)])
-    rig, yaml = str(demo / "rig_truth.yaml"), str(demo / "board.yaml")
-    out = {name: ["--out", str(folder / name)] for name in ("detect", "calibrate", "triangulate")}
     return {
-        "detect": ["detect", str(take), *out["detect"]],
-        "calibrate": ["calibrate", str(board), "--board", yaml, *out["calibrate"]],
-        "triangulate": ["triangulate", str(table), "--rig", rig, *out["triangulate"]],
+        "detect": ["detect", str(take)],
+        "calibrate": ["calibrate", str(board), "--board", str(demo / "board.yaml")],
     }
+
+
+def table(demo: Path, folder: Path, sets: int) -> dict[str, list[str]]:
+    """Make detections of ``sets`` frame sets; return the command that triangulates them."""
+    path = folder / "detections.parquet"
+    measure(["-c", PROJECT, str(demo), str(path), str(sets)])
+    return {"triangulate": ["triangulate", str(path), "--rig", str(demo / "rig_truth.yaml")]}
+
+
+def rows(demo: Path, folder: Path, sets: int, *, pictures: bool = True) -> None:
+    """Measure and print the rows of one number of frame sets."""
+    folder.mkdir()
+    commands = films(demo, folder, sets) if pictures else {}
+    for name, arguments in (commands | table(demo, folder, sets)).items():
+        base, _ = measure(["-c", f"import multiview.stages.{name}"])
+        peak, seconds = measure(["-m", "multiview", *arguments, "--out", str(folder / name)])
+        cameras = DETECT_CAMERAS if name == "detect" else 8
+        cells = (name, cameras, sets, f"{peak:.0f}", f"{base:.0f}", f"{seconds:.0f}")
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+    shutil.rmtree(folder)
 
 
 def main() -> None:
     """Print the table."""
-    sizes = [int(a) for a in sys.argv[1:]] or list(SETS)
-    base = {
-        n: measure(["-c", IMPORTS.format(n)])[0] for n in ("detect", "calibrate", "triangulate")
-    }
     print("| stage | cameras | frame sets | peak MiB | of which imports | seconds |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     root = Path(tempfile.mkdtemp(prefix="multiview-memory-"))
     try:
         demo = Path(shutil.copytree(demo_data(), root / "demo"))
-        for sets in sizes:
-            folder = root / str(sets)
-            folder.mkdir()
-            for name, arguments in commands(demo, folder, sets).items():
-                source = {"detect": "take", "calibrate": "board"}.get(name)
-                cameras = len(list((folder / source).iterdir())) if source else 8
-                peak, seconds = measure(["-m", "multiview", *arguments])
-                row = (name, cameras, sets, f"{peak:.0f}", f"{base[name]:.0f}", f"{seconds:.0f}")
-                print(f"| {' | '.join(map(str, row))} |", flush=True)
-            shutil.rmtree(folder)
+        for sets in [int(a) for a in sys.argv[1:]] or SETS:
+            rows(demo, root / str(sets), sets)
+        if not sys.argv[1:]:
+            rows(demo, root / "long", LONG, pictures=False)
     finally:
         shutil.rmtree(root)
     code = (
         "from multiview.stage import provenance as p; print(', '.join(map(' '.join, p().items())))"
     )
-    print(f"\n{os.cpu_count()} processors, {platform.platform()}; ", end="", flush=True)
+    print(f"\n{os.cpu_count()} processors, {platform.system()}; ", end="", flush=True)
     subprocess.run([PYTHON, "-c", code], check=True)
 
 

@@ -149,3 +149,22 @@ def test_groups_in_any_order(rig: Rig, hands: np.ndarray) -> None:
     mixed = vote_groups(*rig.cam_from_world, xy[:, :, order], GROUPS[order], tolerance(rig))
     np.testing.assert_array_equal(mixed.inlier, plain.inlier[..., order])
     np.testing.assert_allclose(mixed.xyz, plain.xyz[:, order], atol=SAME_M)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="local rounds only add views: a view that the refit contradicts stays",
+)
+def test_every_inlier_view_agrees_with_the_result(rig: Rig, hands: np.ndarray) -> None:
+    seen = observe(np.random.default_rng(3), rig, hands, outliers=0.05, outlier_px=100)
+    found = vote(rig, seen.detections.xy_px)
+    for v, camera in enumerate(rig.cameras):
+        cam = camera.cam_from_world.apply(found.xyz)
+        xy = camera.undistort(seen.detections.xy_px[v, :, 0])
+        error = np.linalg.norm(cam[..., :2] / cam[..., 2:] - xy, axis=-1)
+        ratio = error / np.maximum(LENGTH / cam[..., 2], 1e-3)
+        for g in range(6):
+            member = g == GROUPS
+            mean = ratio[:, member].mean(-1)
+            assert not (mean[found.inlier[v][:, member].all(-1)] >= 1).any()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from multiview.core import Rig
+from multiview.geometry import refine
 from multiview.geometry.dlt import dlt
 from multiview.geometry.refine import normal_equations, refine_points
 from multiview.synth import make_rig
@@ -37,9 +38,11 @@ def scene() -> Scene:
     return rig, dlt(*rig.cam_from_world, rig.undistort(xy), use), xy, use
 
 
-def test_never_a_higher_cost(scene: Scene) -> None:
+@pytest.mark.parametrize("steps", [1, 2, refine.MAX_STEPS])
+def test_never_a_higher_cost(scene: Scene, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refine, "MAX_STEPS", steps)
     rig, start, xy, use = scene
-    for scale in (0.0, 0.01, 0.3):  # from the linear solution to a start far off
+    for scale in (0.0, 0.01, 0.3, 0.6):  # from the linear solution to a start far off
         begin = start + np.random.default_rng(1).normal(0, scale, start.shape) * (scale > 0)
         before = normal_equations(rig, begin, xy, use)[2]
         after = normal_equations(rig, refine_points(rig, begin, xy, use), xy, use)[2]
