@@ -68,6 +68,8 @@ def assign_hands(dets: Detections, rig: Rig) -> tuple[Detections, int]:
         Detections with ``hands == ("left", "right")``; candidates that belong to neither hand are
         left out. ``moved`` counts those whose own left/right opinion was overruled.
     """
+    if not len(dets.frame_ids):
+        return _gather(dets, (), np.zeros(0, np.intp))
     palm = palm_keypoints(dets.skeleton.groups)
     xy = rig.undistort(dets.xy_px[..., palm, :])
     size = _box_norm(dets, rig)
@@ -233,9 +235,7 @@ def _vote_tracks(track: IntArray, opinion: F64) -> IntArray:
     return side
 
 
-def _gather(
-    dets: Detections, found: tuple[_Found, _Found], side: IntArray
-) -> tuple[Detections, int]:
+def _gather(dets: Detections, found: tuple[_Found, ...], side: IntArray) -> tuple[Detections, int]:
     """Copy the chosen candidates into the left and right slots."""
     views, frames, _, k = dets.conf.shape
     xy = np.full((views, frames, 2, k, 2), np.nan)

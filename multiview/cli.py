@@ -13,7 +13,7 @@ import tyro
 from pydantic import Field
 from tyro.conf import Positional
 
-from multiview.config import Config, read_yaml
+from multiview.config import Config, load_yaml, parse_config
 from multiview.errors import MultiviewError
 
 __all__ = ["main"]
@@ -313,13 +313,31 @@ def _overview(arguments: list[str]) -> int:
 
 
 def _with_config(verb: type[Config], arguments: list[str]) -> tuple[list[str], Config | None]:
-    """Take ``--config FILE`` out of the arguments and read it as the defaults."""
-    if "--config" not in arguments:
+    """Take ``--config FILE`` out of the arguments and read it as the defaults.
+
+    The file may leave out what the line gives.
+    """
+    split = [part for a in arguments for part in _split_config(a)]
+    if "--config" not in split:
         return arguments, None
-    at = arguments.index("--config")
-    if at + 1 >= len(arguments):
+    at = split.index("--config")
+    if at + 1 >= len(split):
         raise MultiviewError("--config needs a file", "multiview VERB --config FILE.yaml ...")
-    return arguments[:at] + arguments[at + 2 :], read_yaml(arguments[at + 1], verb)
+    path = Path(split[at + 1])
+    data = load_yaml(path)
+    given = data if isinstance(data, dict) else {}
+    absent = [n for n, f in verb.model_fields.items() if f.is_required() and n not in given]
+    # every required option is a path, so any text passes for one while the rest is checked
+    checked = parse_config(
+        given | dict.fromkeys(absent, "-") if given else data, verb, where=str(path)
+    )
+    values = {n: getattr(checked, n) for n in verb.model_fields}
+    default = verb.model_construct(**values | dict.fromkeys(absent, tyro.MISSING))
+    return split[:at] + split[at + 2 :], default
+
+
+def _split_config(argument: str) -> list[str]:
+    return argument.split("=", 1) if argument.startswith("--config=") else [argument]
 
 
 if __name__ == "__main__":

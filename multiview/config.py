@@ -83,7 +83,9 @@ def parse_config(data: Any, model: type[ModelT], where: str) -> ModelT:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # a misspelt key makes pydantic complain first that the right one is missing
+        found = error.errors()
+        first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
         raise ConfigError(*_explain(first, model, where)) from None
 
 

@@ -60,8 +60,9 @@ class Pose:
     def __post_init__(self) -> None:
         R, t = as_f64(self.R, "Pose.R"), as_f64(self.t, "Pose.t")
         check_shapes("Pose", {"R": (R, "3 3"), "t": (t, "3")})
-        off = np.abs(R @ R.T - np.eye(3)).max()
-        if not (np.isfinite(t).all() and off < ROTATION_TOLERANCE and np.linalg.det(R) > 0):
+        finite = bool(np.isfinite(R).all() and np.isfinite(t).all())
+        off = np.abs(R @ R.T - np.eye(3)).max() if finite else np.inf
+        if not (finite and off < ROTATION_TOLERANCE and np.linalg.det(R) > 0):
             raise ShapeError(
                 f"Pose.R is not a rotation or Pose.t not finite (|R R^T - 1| = {off:.2g}, "
                 f"det = {np.linalg.det(R):.3g})",

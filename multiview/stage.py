@@ -10,6 +10,7 @@ import json
 import platform
 import shutil
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -68,7 +69,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} is not the output of a finished stage (no {MANIFEST})",
             "give the --out folder of the earlier command, or run that command again",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({error})", "run that stage again") from None
 
 
@@ -137,14 +138,26 @@ class Stage:
         plan = self.work / PLAN
         with disk_errors(self.work):
             if self.work.exists():
+                self._check_own(plan)
                 try:
                     same = json.loads(plan.read_text(encoding="utf-8")) == self._key()
                 except (OSError, ValueError):
                     same = False
                 if not same:
                     shutil.rmtree(self.work)
+                for torn in self.work.rglob(".*"):  # files that a kill left half-written
+                    torn.unlink()
             self.work.mkdir(parents=True, exist_ok=True)
         write_text(plan, json.dumps(self._key(), indent=1, sort_keys=True))
+
+    def _check_own(self, plan: Path) -> None:
+        """Refuse a partial folder that is not ours: it may be somebody's data."""
+        entries = [p for p in self.work.iterdir() if not p.name.startswith(f".{plan.stem}.")]
+        if entries and not plan.exists():
+            raise InputError(
+                f"{self.work} exists and was not written by multiview",
+                "choose another --out folder, or move that folder away; nothing was touched",
+            )
 
     def finish(self, figures: dict[str, Any]) -> Path:
         """Write the manifest and give the folder its name.
@@ -164,12 +177,13 @@ class Stage:
         with disk_errors(self.out):
             (self.work / PLAN).unlink(missing_ok=True)
             write_text(self.work / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-            old = self.out.with_name(f"{self.out.name}.old")
             if self.out.exists():
+                old = Path(tempfile.mkdtemp(prefix=f".{self.out.name}.old-", dir=self.out.parent))
+                self.out.rename(old / self.out.name)
+                self.work.rename(self.out)
                 shutil.rmtree(old, ignore_errors=True)
-                self.out.rename(old)
-            self.work.rename(self.out)
-            shutil.rmtree(old, ignore_errors=True)
+            else:
+                self.work.rename(self.out)
         return self.out
 
 

@@ -73,6 +73,9 @@ def test_weights_fall_with_the_deviation_and_are_half_at_the_stated_share(take: 
     cov[f, h, k] *= grow
     again = pseudo_labels(replace(points, cov=cov), dets, rig, config)
     assert abs(again.weight[v, f, h, k] - 0.5) < 1e-9
+    cov[f, h, k] *= 4  # twice the deviation
+    wider = pseudo_labels(replace(points, cov=cov), dets, rig, config)
+    assert abs(wider.weight[v, f, h, k] - 1 / (1 + 2**2)) < 1e-9
     sure = (labels.sigma_px < config.half_weight * box)[there]
     assert 0 < sure.mean() < 1
     np.testing.assert_array_equal(labels.weight[there] > 0.5, sure)

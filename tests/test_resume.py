@@ -203,7 +203,6 @@ def test_parts_of_another_take_are_not_reused(tmp_path):
     assert not shards(tmp_path / "out")
 
 
-@pytest.mark.xfail(strict=True, reason="Stage keeps temporary files of a kill; they end in OUT")
 def test_half_written_file_of_a_kill_is_not_in_the_result(tmp_path):
     stage = unfinished(tmp_path / "out", {})
     (stage.work / ".shard-00001.abc123.parquet").write_bytes(b"PAR1 half a file")

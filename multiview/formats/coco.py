@@ -17,7 +17,7 @@ import numpy as np
 from multiview.core import PseudoLabels
 from multiview.errors import InputError
 from multiview.formats.atomic import write_text
-from multiview.formats.tables import skeleton_from_dict, skeleton_to_dict
+from multiview.formats.tables import reading, skeleton_from_dict, skeleton_to_dict
 
 __all__ = ["image_name", "read_coco", "write_coco"]
 
@@ -120,6 +120,13 @@ def read_coco(path: str | Path) -> PseudoLabels:
             f"{path}: not a label file of multiview ({error!r})",
             "give the coco.json that `multiview label` wrote",
         ) from None
+    if not isinstance(about, dict) or about.get("format") != VERSION:
+        raise InputError(f"{path}: not of format {VERSION}", "run `multiview label` again")
+    with reading(Path(path)):
+        return _labels(data, about)
+
+
+def _labels(data: dict[str, Any], about: dict[str, Any]) -> PseudoLabels:
     skeleton = skeleton_from_dict(about["skeleton"])
     cameras, hands = about["cameras"], about["hands"]
     shape = (len(cameras), len(about["frames"]), max(1, len(hands)), len(skeleton.keypoints))

@@ -41,7 +41,7 @@ def write_detections(
     blank = np.full(len(empty_v), np.nan)
     xy = dets.xy_px[v, f, h].reshape(-1, 2)
     columns = {
-        "frame": dets.frame_ids[row_f].astype(np.int32),
+        "frame": dets.frame_ids[row_f],
         "camera": np.array(dets.camera_names, dtype=object)[row_v],
         "time_s": dets.times[row_v, row_f],
         "hand": np.concatenate([np.repeat(h, k), none]).astype(np.int8),

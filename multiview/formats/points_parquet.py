@@ -35,7 +35,7 @@ def write_points(points: Points3D, path: str | Path, about: dict[str, Any] | Non
     xyz, cov = points.xyz_world.reshape(-1, 3), points.cov.reshape(-1, 3, 3)
     names = np.array(points.hands or [str(i) for i in range(hands)], dtype=object)
     columns: dict[str, Any] = {
-        "frame": points.frame_ids[f].astype(np.int32),
+        "frame": points.frame_ids[f],
         "hand": names[h],
         "keypoint": p.astype(np.int16),
         **{axis: xyz[:, i] for i, axis in enumerate("xyz")},

@@ -156,12 +156,23 @@ class _Ballot:
             if not more.any():
                 break
             inlier = np.where(more, wider, inlier)
-        inlier = inlier[..., self.groups.index]
+        inlier = self._consistent(xy, inlier)[..., self.groups.index]
         xyz = self._refit(xy, inlier)
         ratio = np.where(inlier, self._ratio(xyz, xy)[..., self.groups.index], 0.0)
         count = inlier.sum(0)
         error = np.where(count > 0, ratio.sum(0) / np.maximum(count, 1), np.nan)
         return Vote(xyz=xyz, inlier=inlier, candidates=candidates, error=error)
+
+    def _consistent(self, xy: F64, inlier: BoolArray) -> BoolArray:
+        """Drop views that the refit on all inliers contradicts, until none is left."""
+        for _ in range(len(self.R)):
+            agree = self._ratio(self._refit(xy, inlier[..., self.groups.index]), xy) < 1
+            kept = inlier & agree
+            kept &= kept.sum(0) >= 2
+            if (kept == inlier).all():
+                break
+            inlier = kept
+        return inlier
 
     def _whole_groups(self, xy: F64) -> F64:
         """Drop the detections of a group that a view saw only in part."""
@@ -185,6 +196,8 @@ class _Ballot:
 
     def _best_pair(self, xy: F64) -> BoolArray:
         """Inlier views (V, n, G) of the pair with the most votes, ties to the smaller error."""
+        if len(self.R) < 2:
+            return np.zeros((len(self.R), xy.shape[1], len(self.groups.starts)), np.bool_)
         ratio = self._ratio(pair_points(self.R, self.t, xy, self.pairs), xy)
         votes = np.asarray(ratio < 1, np.bool_)
         first, second = self.pairs
@@ -193,7 +206,7 @@ class _Ballot:
         count = votes.sum(0)
         error = np.where(votes, ratio, 0.0).sum(0) / np.maximum(count, 1)
         score = np.where(seeded, count - error, -1.0)
-        best = score.argmax(0) if len(p) else np.zeros(score.shape[1:], np.intp)
+        best = score.argmax(0)
         won = np.take_along_axis(votes, best[None, None], axis=1)[:, 0]
         seen = np.take_along_axis(score, best[None], axis=0)[0] > 0
         return np.asarray(won & seen, np.bool_)

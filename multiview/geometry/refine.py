@@ -16,6 +16,8 @@ __all__ = ["normal_equations", "refine_points"]
 MAX_STEPS = 12
 # A step below this share of the distance to the point changes no pixel by 1e-6.
 STEP_TOLERANCE = 1e-10
+# Points worked on at once: keeps the temporaries of a long take at a few megabytes.
+BLOCK = 20_000
 
 
 def normal_equations(
@@ -80,6 +82,14 @@ def refine_points(rig: Rig, xyz: F64, xy_px: F64, use: NDArray[np.bool_]) -> F64
     F64
         Shape (N, 3); never a higher cost than the start.
     """
+    out = xyz.copy()
+    for start in range(0, len(xyz), BLOCK):
+        part = slice(start, start + BLOCK)
+        out[part] = _refine_block(rig, xyz[part], xy_px[:, part], use[:, part])
+    return out
+
+
+def _refine_block(rig: Rig, xyz: F64, xy_px: F64, use: NDArray[np.bool_]) -> F64:
     out = xyz.copy()
     active = np.flatnonzero(np.isfinite(xyz).all(-1) & (use.sum(0) >= 2))
     damping = np.full(len(active), 1e-6)

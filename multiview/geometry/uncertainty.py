@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from multiview._shapes import F64
 from multiview.core import Rig
 from multiview.geometry.project import project_jacobian
-from multiview.geometry.refine import normal_equations
+from multiview.geometry.refine import BLOCK, normal_equations
 
 __all__ = ["min_agreeing_views", "point_covariance", "project_sigma", "spurious_sets"]
 
@@ -38,7 +38,11 @@ def point_covariance(rig: Rig, xyz: F64, xy_px: F64, use: NDArray[np.bool_]) -> 
     rows = np.flatnonzero(np.isfinite(xyz).all(-1) & (use.sum(0) >= 2))
     if not rows.size:
         return cov, float("nan")
-    JtJ, _, cost = normal_equations(rig, xyz[rows], xy_px[:, rows], use[:, rows])
+    parts = []
+    for start in range(0, len(rows), BLOCK):
+        some = rows[start : start + BLOCK]
+        parts.append(normal_equations(rig, xyz[some], xy_px[:, some], use[:, some]))
+    JtJ, cost = np.concatenate([p[0] for p in parts]), np.concatenate([p[2] for p in parts])
     freedom = 2.0 * use[:, rows].sum(0) - 3
     pooled = cost.sum() / freedom.sum()
     variance = np.maximum(pooled, cost / freedom)

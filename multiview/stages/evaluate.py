@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def read_truth(path: Path) -> F64:
         with np.load(path, allow_pickle=False) as data:
             xyz = np.asarray(data["xyz_world"], np.float64)
             right = np.asarray(data["right"]) if "right" in data else np.array(True)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise InputError(
             f"{path}: not a truth file ({error})", "give an npz with xyz_world (F, H, K, 3) in m"
         ) from None
@@ -72,6 +73,8 @@ def read_truth(path: Path) -> F64:
         return xyz
     if xyz.ndim != 3 or xyz.shape[-1] != 3:
         raise InputError(f"{path}: xyz_world has shape {xyz.shape}", "give (F, H, K, 3)")
+    if right.shape not in {(), (len(xyz),)} or not np.isin(right, (0, 1)).all():
+        raise InputError(f"{path}: right must be 0 or 1, one or (F,)", "see `multiview evaluate`")
     out = np.full((len(xyz), 2, *xyz.shape[1:]), np.nan)
     out[np.arange(len(xyz)), np.broadcast_to(right, len(xyz)).astype(int)] = xyz
     return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from importlib.resources import files
 from pathlib import Path
 
@@ -53,6 +52,6 @@ def run_init(folder: Path) -> Path:
         write_text(folder / "README.md", README + listing + "\n")
     board = folder / "calib" / "boards" / "charuco_7x5_30mm.yaml"
     if not board.exists():
-        shutil.copyfile(str(files("multiview") / "demo_data" / "board.yaml"), board)
+        write_text(board, (files("multiview") / "demo_data" / "board.yaml").read_text("utf-8"))
     say(f"init: {folder} is ready; read {folder / 'README.md'}")
     return folder

@@ -120,9 +120,6 @@ def test_one_view_with_a_hand_and_no_frame_give_nothing(rig: Rig, hands: np.ndar
     assert vote(rig, xy[:, :0]).xyz.shape == (0, 21, 3)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=IndexError, reason="_best_pair: take_along_axis on an axis of no pairs"
-)
 def test_a_rig_of_one_camera_gives_nothing(rig: Rig, hands: np.ndarray) -> None:
     one = rig.select(["cam00"])
     assert np.isnan(vote(one, one.project(hands[:2, 0])).xyz).all()
@@ -151,11 +148,6 @@ def test_groups_in_any_order(rig: Rig, hands: np.ndarray) -> None:
     np.testing.assert_allclose(mixed.xyz, plain.xyz[:, order], atol=SAME_M)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="local rounds only add views: a view that the refit contradicts stays",
-)
 def test_every_inlier_view_agrees_with_the_result(rig: Rig, hands: np.ndarray) -> None:
     seen = observe(np.random.default_rng(3), rig, hands, outliers=0.05, outlier_px=100)
     found = vote(rig, seen.detections.xy_px)
