@@ -212,7 +212,7 @@ class Evaluate(Config):
             read_rig(self.truth_rig) if self.truth_rig else None,
         )
         for name, value in asdict(result).items():
-            say(f"{name:<18} {value:.3f}")
+            say(f"{name:<18} {value if isinstance(value, str) else format(value, '.3f')}")
 
 
 class Convert(Config):

@@ -77,6 +77,7 @@ def _table(out: Path, a: Accuracy) -> list[str]:
         ("reprojection error of 3D, 95 %", f"{tri['reprojection_p95_px']:.2f} px"),
         ("3D error against truth, median", f"{a.median_mm:.1f} mm"),
         ("3D error against truth, 95 %", f"{a.p95_mm:.1f} mm"),
+        (f"3D error of the worst keypoint ({a.worst_keypoint})", f"{a.worst_median_mm:.1f} mm"),
         ("3D error, hands aligned (PA-MPJPE)", f"{a.pa_mpjpe_mm:.1f} mm"),
         ("keypoints recovered", f"{a.recovered:.1%}"),
         ("keypoints within 10 mm, of all", f"{a.within_10mm:.1%}"),

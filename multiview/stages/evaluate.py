@@ -39,6 +39,8 @@ class Accuracy:
         Share of all true keypoints within 10 mm.
     normalised_error
         Median of error over its own predicted standard deviation; 1.54 if the covariance is right.
+    worst_keypoint, worst_median_mm
+        The keypoint with the largest median error: what all views get wrong alike.
     """
 
     median_mm: float
@@ -49,6 +51,8 @@ class Accuracy:
     recovered: float
     within_10mm: float
     normalised_error: float
+    worst_keypoint: str
+    worst_median_mm: float
 
 
 def read_truth(path: Path) -> F64:
@@ -127,6 +131,8 @@ def evaluate(points: Points3D, rig: Rig, truth: F64, truth_rig: Rig | None = Non
     got = error[np.isfinite(error)]
     if not got.size:
         raise InputError("no triangulated keypoint has a truth", "check frames and hand sides")
+    by_keypoint = _median_by_keypoint(error)
+    worst = int(np.nanargmax(by_keypoint))
     return Accuracy(
         median_mm=float(np.median(got)),
         p95_mm=float(np.percentile(got, 95)),
@@ -136,7 +142,18 @@ def evaluate(points: Points3D, rig: Rig, truth: F64, truth_rig: Rig | None = Non
         recovered=float(np.isfinite(error[exists]).mean()),
         within_10mm=float((np.nan_to_num(error[exists], nan=np.inf) <= 10).mean()),
         normalised_error=_normalised(points, R, moved - wanted),
+        worst_keypoint=points.skeleton.keypoints[worst],
+        worst_median_mm=float(by_keypoint[worst]),
     )
+
+
+def _median_by_keypoint(error: F64) -> F64:
+    """Median over frames and hands, shape (K,); NaN for a keypoint never found."""
+    flat = error.reshape(-1, error.shape[-1])
+    out = np.full(flat.shape[1], np.nan)
+    some = np.isfinite(flat).any(0)
+    out[some] = np.nanmedian(flat[:, some], axis=0)
+    return out
 
 
 def _hands(xyz: F64) -> F64:
