@@ -21,8 +21,9 @@ __all__ = ["Tolerance", "Vote", "vote_groups"]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.intp]
 
-# Floats that one chunk's largest temporary (pairs x points x 3) may hold: 16 MB.
-CHUNK_FLOATS = 2_000_000
+# Floats of one chunk's hypotheses (pairs x points x 3), 2.4 MB; their normal equations take three
+# times that, twice over, so a chunk stays within some tens of megabytes and near the cache.
+CHUNK_FLOATS = 300_000
 # Rounds of "refit on the inliers, then ask every view again" after the best pair is known.
 LOCAL_ROUNDS = 3
 
