@@ -62,10 +62,11 @@ class Pose:
         check_shapes("Pose", {"R": (R, "3 3"), "t": (t, "3")})
         finite = bool(np.isfinite(R).all() and np.isfinite(t).all())
         off = np.abs(R @ R.T - np.eye(3)).max() if finite else np.inf
-        if not (finite and off < ROTATION_TOLERANCE and np.linalg.det(R) > 0):
+        det = float(np.linalg.det(R)) if finite else float("nan")
+        if not (finite and off < ROTATION_TOLERANCE and det > 0):
             raise ShapeError(
                 f"Pose.R is not a rotation or Pose.t not finite (|R R^T - 1| = {off:.2g}, "
-                f"det = {np.linalg.det(R):.3g})",
+                f"det = {det:.3g})",
                 "check for a transposed, mirrored or scaled matrix",
             )
         object.__setattr__(self, "R", freeze(R.copy()))
