@@ -13,8 +13,10 @@ import tyro
 from pydantic import Field
 from tyro.conf import Positional
 
+from multiview.bootstrap.labels import LabelConfig
 from multiview.config import Config, load_yaml, parse_config
 from multiview.errors import MultiviewError
+from multiview.triangulation import TriangulationConfig
 
 __all__ = ["main"]
 
@@ -34,28 +36,6 @@ class _CaptureConfig(Config):
         from multiview.capture import open_capture
 
         return open_capture(path, sync=self.sync, tolerance_s=self.tolerance_s, fps=self.fps)
-
-
-class _Ransac(Config):
-    """What views must agree on (see multiview.TriangulationConfig)."""
-
-    inlier_hand: float = Field(0.045, gt=0, lt=1)
-    """Tolerance on a finger's mean error, as a share of hand length."""
-    inlier_px: float = Field(1.0, ge=0)
-    """Floor of the tolerance, pixels."""
-    min_conf: float = Field(0.2, ge=0, le=1)
-    """Detections below this confidence are ignored."""
-    min_views: int = Field(0, ge=0)
-    """Agreeing views demanded; 0 chooses from the number of views and the detector's hit rate."""
-
-
-class _Label(Config):
-    """What becomes a label."""
-
-    allow_unvoted: bool = False
-    """Also label points of two views only, which nothing can outvote."""
-    min_keypoints: float = Field(0.5, ge=0, le=1)
-    """Share of the keypoints that a picture must show to be kept."""
 
 
 class Init(Config):
@@ -136,17 +116,15 @@ class Triangulate(Config):
     """Rig file."""
     out: Path
     """Output folder: points.parquet, report.md."""
-    ransac: _Ransac = _Ransac()
+    ransac: TriangulationConfig = TriangulationConfig()
     force: bool = False
     """Replace an older, different result."""
 
     def run(self) -> None:
         """Run the verb."""
         from multiview.stages.triangulate import run_triangulate
-        from multiview.triangulation import TriangulationConfig
 
-        config = TriangulationConfig(**self.ransac.model_dump())
-        run_triangulate(self.detections, self.rig, self.out, config, force=self.force)
+        run_triangulate(self.detections, self.rig, self.out, self.ransac, force=self.force)
 
 
 class Label(Config):
@@ -160,7 +138,7 @@ class Label(Config):
     """Folder of `triangulate`."""
     out: Path
     """Output folder: coco.json, images/, contact_sheet.png."""
-    label: _Label = _Label()
+    label: LabelConfig = LabelConfig()
     pictures: bool = True
     """Write the labelled pictures too."""
     video: bool = False
@@ -171,7 +149,6 @@ class Label(Config):
 
     def run(self) -> None:
         """Run the verb."""
-        from multiview.bootstrap.labels import LabelConfig
         from multiview.stages.label import run_label
 
         run_label(
@@ -179,7 +156,7 @@ class Label(Config):
             self.detections,
             self.points,
             self.out,
-            LabelConfig(**self.label.model_dump()),
+            self.label,
             pictures=self.pictures,
             video=self.video,
             force=self.force,

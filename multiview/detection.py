@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from multiview.capture import Capture
-from multiview.core import Detections, Skeleton
+from multiview.core import Detections
 from multiview.models.base import Detector, ImageHands
 from multiview.progress import Progress
 
@@ -79,7 +79,7 @@ def _store(
     row[0][:n], row[1][:n], row[2][:n] = hands.xy_px[:n], hands.conf[:n], hands.handedness[:n]
 
 
-def concatenate(parts: list[Detections], skeleton: Skeleton) -> Detections:
+def concatenate(parts: list[Detections]) -> Detections:
     """Join consecutive frame ranges of one take."""
     head = parts[0]
     return Detections(
@@ -88,7 +88,7 @@ def concatenate(parts: list[Detections], skeleton: Skeleton) -> Detections:
         camera_names=head.camera_names,
         frame_ids=np.concatenate([p.frame_ids for p in parts]),
         times=np.concatenate([p.times for p in parts], axis=1),
-        skeleton=skeleton,
+        skeleton=head.skeleton,
         source=head.source,
         right=np.concatenate([p.right for p in parts], axis=1),
         hands=head.hands,

@@ -72,7 +72,7 @@ def run_detect(
                 )
                 write_detections(part, path)
             shards.append(path)
-    dets = concatenate([read_detections(p) for p in shards], network.skeleton)
+    dets = concatenate([read_detections(p) for p in shards])
     about = {"config": config, "capture": capture.digest, "versions": provenance()}
     write_detections(dets, stage.work / "detections.parquet", about)
     for path in shards:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from multiview._image_folder import FolderSource
+from multiview.association import assign_hands
 from multiview.bootstrap.labels import LabelConfig, pseudo_labels
 from multiview.capture import Capture
 from multiview.core import Points3D, PseudoLabels
@@ -75,6 +76,8 @@ def run_label(
     if stage.done:
         say(f"label: {out} is up to date")
         return out
+    if not dets.hands:  # once, for labels, sheet and videos alike
+        dets, _ = assign_hands(dets, rig)
     labels = pseudo_labels(points, dets, rig, config, pictures=capture.index >= 0)
     write_coco(labels, stage.work / "coco.json")
     if pictures:

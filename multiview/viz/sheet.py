@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiview._shapes import F64
-from multiview.association import assign_hands
 from multiview.capture import Capture
 from multiview.core import Detections, Points3D, Rig
 from multiview.viz.overlay import Layer, caption, contact_sheet, crop_square, draw_hand
@@ -28,7 +27,7 @@ def take_sheet(
     Parameters
     ----------
     capture, dets, points, rig
-        The take and what was made of it.
+        The take and what was made of it; the detections have the hands of the points.
     frames
         Number of frame sets, spread over those with 3D points.
 
@@ -37,8 +36,6 @@ def take_sheet(
     NDArray[np.uint8]
         BGR picture.
     """
-    if not dets.hands:
-        dets, _ = assign_hands(dets, rig.select(dets.camera_names))
     with_points = np.flatnonzero(points.valid.any((1, 2)))
     pool = with_points if with_points.size else np.arange(len(points.frame_ids))
     spread = np.linspace(0, len(pool) - 1, min(frames + 2, len(pool)))

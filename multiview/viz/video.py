@@ -9,7 +9,6 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview.association import assign_hands
 from multiview.capture import Capture
 from multiview.core import Detections, Points3D, Rig
 from multiview.formats.atomic import replacing
@@ -36,15 +35,13 @@ def write_overlays(
     Parameters
     ----------
     capture, dets, points, rig
-        The take and what was made of it.
+        The take and what was made of it; the detections have the hands of the points.
     folder
         Where ``<camera>.mp4`` go.
     progress
         Called with ("overlay", frames done, frames in all).
     """
     rig = rig.select(points.camera_names)
-    if not dets.hands:
-        dets, _ = assign_hands(dets, rig)
     xy = rig.project(points.xyz_world)
     paths, done, total = [], 0, int((capture.index >= 0).sum())
     for v, name in enumerate(capture.names):
