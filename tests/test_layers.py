@@ -28,7 +28,7 @@ ALLOWED = {
     "progress": set(),
     "capture": BASE | {"config"},  # capture.yaml
     "calib": BASE | {"core", "geometry", "config"},  # board YAML
-    "models": BASE | {"core"},
+    "models": BASE | {"core", "config", "progress"},  # model cards; a warning
     "association": BASE | {"core", "geometry"},
     "triangulation": BASE | {"core", "geometry", "association", "config"},
     "detection": BASE | {"core", "capture", "models", "progress"},
@@ -50,7 +50,9 @@ OUTSIDE = {
     "triangulation": SCIENCE | {"pydantic"},
     "bootstrap": SCIENCE | {"pydantic"},
     "calib": SCIENCE | {"pydantic", "cv2"},
-    "models": SCIENCE | {"cv2", "yaml", "onnx", "tflite", "flatbuffers", "torch", "onnxruntime"},
+    "models": SCIENCE
+    | {"cv2", "pydantic", "yaml", "onnx", "google", "tflite", "flatbuffers", "torch"}
+    | {"onnxruntime"},
     "capture": SCIENCE | {"pydantic", "cv2", "av"},
     "synth": SCIENCE | {"cv2"},
     "config": {"pydantic", "yaml"},

@@ -15,6 +15,7 @@ import numpy as np
 from compare import shared_photos
 
 from multiview.models import ImageHands, MediaPipeHands
+from multiview.models.card import load_card
 
 SIZE = 224
 SURE = 0.8  # presence of both answers
@@ -48,7 +49,7 @@ def main(folder: Path) -> None:
     """Print the mean and its standard error for both models."""
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg"})
     for model in ("lite", "full"):
-        detector = MediaPipeHands(model=model)
+        detector = MediaPipeHands(load_card(f"mediapipe-{model}"))
         found = [bias(detector, cv2.imread(str(path))) for path in files]
         values = np.array([v for v in found if v is not None])
         error = values.std() / np.sqrt(len(values))

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from multiview.models import MediaPipeHands
+from multiview.models.card import load_card
 
 PHOTO = "2021-02-01_13-52-53_532.jpg"
 RUNS = 40
@@ -34,7 +35,7 @@ def main() -> None:
     image = cv2.copyMakeBorder(photo, 0, 0, 186, 186, cv2.BORDER_REPLICATE)
     for model in ("lite", "full"):
         for threads in (1, 2):
-            detector = MediaPipeHands(model=model, threads=threads)
+            detector = MediaPipeHands(load_card(f"mediapipe-{model}"), threads=threads)
             rois = detector.detect(image).rois
             crop = milliseconds(lambda d=detector, r=rois: d.detect(image, r))
             whole = milliseconds(lambda d=detector: d.detect(image))

@@ -93,6 +93,32 @@ class Detector(Protocol):
     name: str
     skeleton: Skeleton
 
+    def propose(self, image: U8) -> F64:
+        """Search a whole picture for hands.
+
+        Returns
+        -------
+        ndarray
+            Crops to look into, best first, shape (N, 4): centre x, centre y, side [px], rotation
+            [rad].
+        """
+        ...
+
+    def rois_of(self, xy_px: F64) -> F64:
+        """Crops that this detector wants for known keypoints.
+
+        Parameters
+        ----------
+        xy_px
+            Keypoints [px], shape (N, K, 2).
+
+        Returns
+        -------
+        ndarray
+            Shape (N, 4); NaN where too many keypoints are missing to tell.
+        """
+        ...
+
     def detect(self, image: U8, rois: F64 | None = None) -> ImageHands:
         """Find the hands of one image.
 

@@ -1,32 +1,35 @@
-"""`load_detector`: detectors by name."""
+"""`load_detector`: detectors by the name of their model card."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+import importlib
+import inspect
+from pathlib import Path
 from typing import Any
 
 from multiview.errors import InputError
 from multiview.models.base import Detector
-from multiview.models.mediapipe import MediaPipeHands
+from multiview.models.card import load_card
 
-DETECTORS: dict[str, Callable[..., Detector]] = {
-    "hand": functools.partial(MediaPipeHands, model="full"),
-    "mediapipe-full": functools.partial(MediaPipeHands, model="full"),
-    "mediapipe-lite": functools.partial(MediaPipeHands, model="lite"),
+# A backend is one module with ``from_card(card, **options) -> Detector``, imported when needed.
+BACKENDS = {
+    "mediapipe": "multiview.models.mediapipe",
+    "heatmap": "multiview.models.heatmap",
+    "openpose": "multiview.models.openpose",
 }
 
 
-def load_detector(name: str = "hand", **options: Any) -> Detector:
-    """Load a detector by name.
+def load_detector(name: str | Path = "hand", **options: Any) -> Detector:
+    """Load a detector by the name or the path of its model card.
 
     Parameters
     ----------
     name
-        ``"hand"`` (the default, the same as ``"mediapipe-full"``) or ``"mediapipe-lite"``.
+        ``"hand"`` (the default, the same as ``"mediapipe-full"``), ``"mediapipe-lite"``, a model of
+        ``./models``, or a path of a card.
     options
-        Options of the detector, for these ``max_hands=2``, ``min_score=0.5``,
-        ``min_presence=0.5``, ``threads=None``; see `MediaPipeHands`.
+        Options of the backend. All have ``runtime="cv2"`` (or ``"ort"``), ``provider="cpu"``,
+        ``threads=None`` and ``max_hands=2``; see `MediaPipeHands` for the default's.
 
     Raises
     ------
@@ -35,11 +38,19 @@ def load_detector(name: str = "hand", **options: Any) -> Detector:
     ModelError
         If its network file is missing or damaged.
     """
-    if name not in DETECTORS:
-        raise InputError(f"there is no detector {name!r}", f"choose one of {', '.join(DETECTORS)}")
-    try:
-        return DETECTORS[name](**options)
-    except TypeError as error:
+    card = load_card(name)
+    if card.backend not in BACKENDS:
         raise InputError(
-            f"detector {name!r}: {error}", "see the options of load_detector"
-        ) from None
+            f"model {card.name}: there is no backend {card.backend!r}",
+            f"choose one of {', '.join(BACKENDS)} in its card",
+        )
+    build = importlib.import_module(BACKENDS[card.backend]).from_card
+    valid = list(inspect.signature(build).parameters)[1:]
+    unknown = [o for o in options if o not in valid]
+    if unknown:
+        raise InputError(
+            f"detector {card.name}: there is no option {', '.join(unknown)}",
+            f"its options are {', '.join(valid)}",
+        )
+    detector: Detector = build(card, **options)
+    return detector

@@ -16,16 +16,18 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from multiview._shapes import F64
+from multiview._shapes import F64, as_f64
 from multiview.core import HAND_21, Skeleton
-from multiview.errors import InputError
+from multiview.errors import InputError, ModelError
 from multiview.models._crops import blob, image_from_crop, roi_of_box, rotation_up, sample
 from multiview.models.base import U8, ImageHands, as_bgr, as_rois
-from multiview.models.card import load_net
+from multiview.models.card import ModelCard, load_card
+from multiview.models.mediapipe_palm import OUTPUTS as PALM_OUTPUTS
 from multiview.models.mediapipe_palm import find_palms
+from multiview.models.runtime import open_network
 
 INPUT_SIZE = 224
-OUTPUTS = ("landmarks", "presence", "handedness", "world")
+OUTPUTS = ("landmarks", "presence", "handedness")
 Z_SCALE = 0.4  # the network's z is in crop pixels times this
 KEYPOINTS = len(HAND_21.keypoints)
 # MediaPipe's landmarks-to-roi rule.
@@ -33,24 +35,23 @@ ROI_SHIFT, ROI_SCALE = -0.1, 2.0
 # Its source calls these joints PIP, but counts in the shorter list below: they are the knuckles.
 WRIST, INDEX_BASE, MIDDLE_BASE, RING_BASE = 0, 5, 9, 13
 PALM_AND_PIP = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)  # without the fingers' outer joints
-MODELS = ("full", "lite")
 
 
 class MediaPipeHands:
-    """MediaPipe Hands on the CPU.
+    """MediaPipe Hands on the CPU, or on a CUDA device by onnxruntime.
 
     Parameters
     ----------
-    model
-        ``"full"`` or ``"lite"`` (about twice as fast).
+    card
+        Card of the model; by default that of the full networks.
     max_hands
         At most this many hands of an image; palms beyond are dropped by score.
     min_score
         Palms scored lower are not looked at, 0 to 1.
     min_presence
         Crops in which the hand is less probable are dropped, 0 to 1.
-    threads
-        Number of OpenCV's threads, for the *whole process*; None leaves it as it is.
+    runtime, provider, threads
+        See `multiview.models.runtime.open_network`.
 
     Raises
     ------
@@ -64,37 +65,51 @@ class MediaPipeHands:
 
     def __init__(
         self,
+        card: ModelCard | None = None,
         *,
-        model: str = "full",
         max_hands: int = 2,
         min_score: float = 0.5,
         min_presence: float = 0.5,
+        runtime: str = "cv2",
+        provider: str = "cpu",
         threads: int | None = None,
     ) -> None:
-        if model not in MODELS:
-            raise InputError(f"there is no model {model!r}", f"choose one of {', '.join(MODELS)}")
         if max_hands < 1 or not (0 <= min_score <= 1 and 0 <= min_presence <= 1):
             raise InputError(
                 f"max_hands={max_hands}, min_score={min_score}, min_presence={min_presence}",
                 "max_hands is at least 1, the thresholds are between 0 and 1",
             )
-        if threads is not None:
-            cv2.setNumThreads(threads)
-        self.name = f"mediapipe-{model}"
+        card = card or load_card("mediapipe-full")
+        _check_card(card)
+        self.name = card.name
         self.max_hands, self.min_score, self.min_presence = max_hands, min_score, min_presence
         self._rebuild = functools.partial(
             MediaPipeHands,
-            model=model,
+            card,
             max_hands=max_hands,
             min_score=min_score,
             min_presence=min_presence,
+            runtime=runtime,
+            provider=provider,
             threads=threads,
         )
-        self._palm, self._hand = load_net(f"palm_{model}"), load_net(f"hand_{model}")
+        load = functools.partial(
+            open_network, card, runtime=runtime, provider=provider, threads=threads
+        )
+        self._palm = load("palm", outputs=PALM_OUTPUTS)
+        self._hand = load("hand", outputs=OUTPUTS)
 
     def __reduce__(self) -> tuple[Callable[[], MediaPipeHands], tuple[()]]:
-        """Travel to worker processes as options only: a ``cv2.dnn.Net`` cannot be pickled."""
+        """Travel to worker processes as card and options: a network cannot be pickled."""
         return self._rebuild, ()
+
+    def propose(self, image: U8) -> F64:
+        """Search the whole picture by the palm network; see `Detector.propose`."""
+        return find_palms(self._palm, as_bgr(image), self.max_hands, self.min_score)
+
+    def rois_of(self, xy_px: F64) -> F64:
+        """Crops around known keypoints; see `next_rois`."""
+        return next_rois(xy_px)
 
     def detect(self, image: U8, rois: F64 | None = None) -> ImageHands:
         """Find the hands of one image; see `Detector.detect`.
@@ -147,30 +162,39 @@ class MediaPipeHands:
     def _read_crop(self, bgr: U8, roi: F64) -> tuple[F64, float, float]:
         """Landmarks (21, 3) in crop pixels, presence, and probability of a right hand."""
         crop = sample(bgr, roi, INPUT_SIZE, cv2.BORDER_REPLICATE)
-        self._hand.setInput(blob(crop), "image")
-        # OpenCV 5 insists on all outputs of a network being asked for, also the unused "world".
-        uvz, presence, side, _ = self._hand.forward(OUTPUTS)
+        found = self._hand(blob(crop))
+        uvz, presence, side = (found[name] for name in OUTPUTS)
         return np.asarray(uvz, np.float64).reshape(-1, 3), presence.item(), side.item()
 
 
-def next_rois(hands: ImageHands) -> F64:
+def next_rois(xy_px: F64) -> F64:
     """Crops for a second look or for the next frame, from keypoints: MediaPipe's tracking rule.
 
     Parameters
     ----------
-    hands
-        Detections with the keypoints of `HAND_21`.
+    xy_px
+        Keypoints of `HAND_21` [px], shape (N, 21, 2).
 
     Returns
     -------
     ndarray
-        Rois, shape (N, 4): centre x, centre y, side [px], rotation [rad]; NaN where no hand was.
+        Rois, shape (N, 4): centre x, centre y, side [px], rotation [rad]; NaN where one of the 12
+        keypoints of the rule (palm and inner finger joints) is missing.
+
+    Raises
+    ------
+    InputError
+        If there are not 21 keypoints.
     """
-    if hands.xy_px.shape[1] != KEYPOINTS:
-        raise InputError(f"hands have {hands.xy_px.shape[1]} keypoints, expected {KEYPOINTS}")
-    rois = np.full((len(hands), 4), np.nan)
-    for i, xy in enumerate(hands.xy_px):
-        if np.isfinite(xy).all():
+    xy_px = as_f64(xy_px, "xy_px")
+    if xy_px.ndim != 3 or xy_px.shape[1:] != (KEYPOINTS, 2):
+        raise InputError(
+            f"xy_px has shape {xy_px.shape}, expected (N, {KEYPOINTS}, 2)",
+            "pass the keypoints of HAND_21, one row a hand",
+        )
+    rois = np.full((len(xy_px), 4), np.nan)
+    for i, xy in enumerate(xy_px):
+        if np.isfinite(xy[list(PALM_AND_PIP)]).all():
             rois[i] = _roi_of_keypoints(xy)
     return rois
 
@@ -185,3 +209,17 @@ def _roi_of_keypoints(xy: F64) -> F64:
     low, high = along.min(axis=0), along.max(axis=0)
     box = np.concatenate([image_from_roi @ ((low + high) / 2), high - low])
     return roi_of_box(box, angle, ROI_SHIFT, ROI_SCALE)
+
+
+def _check_card(card: ModelCard) -> None:
+    """Refuse a card that promises other crops or inputs than these networks are fed."""
+    spec = card.input
+    if spec.size_hw != (INPUT_SIZE, INPUT_SIZE) or spec.channels != "RGB" or card.order:
+        raise ModelError(
+            f"model {card.name}: backend mediapipe feeds RGB of {INPUT_SIZE} x {INPUT_SIZE} px and "
+            "reads the 21 keypoints in order; its card says otherwise",
+            "use backend heatmap for networks of your own",
+        )
+
+
+from_card = MediaPipeHands

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from multiview._shapes import F64
 from multiview.models._crops import blob, letterbox, overlap, roi_of_box, rotation_up, sample
 from multiview.models.base import U8
+from multiview.models.runtime import Network
 
 INPUT_SIZE = 192
+OUTPUTS = ("boxes", "scores")
 GRIDS = ((24, 2), (12, 6))  # cells a side, anchors a cell: strides 8 and 16, 2016 anchors in all
 LOGIT_LIMIT = 100.0
 SAME_PALM = 0.3  # overlap above which two palm boxes are averaged
@@ -104,13 +106,13 @@ def distinct(rois: F64) -> NDArray[np.int64]:
     return np.array(kept, np.int64)
 
 
-def find_palms(net: cv2.dnn.Net, image: U8, max_hands: int, min_score: float) -> F64:
+def find_palms(net: Network, image: U8, max_hands: int, min_score: float) -> F64:
     """Crops of the hands of a BGR image, shape (N, 4), N <= max_hands, best palm first."""
     height, width = image.shape[:2]
     square = letterbox(width, height)
     crop = sample(image, square, INPUT_SIZE, cv2.BORDER_CONSTANT)
-    net.setInput(blob(crop), "image")
-    raw, logits = (np.asarray(v, np.float64) for v in net.forward(["boxes", "scores"]))
+    found = net(blob(crop))
+    raw, logits = (np.asarray(found[name], np.float64) for name in OUTPUTS)
     scores, palms = decode(raw.reshape(-1, 18), logits.reshape(-1), min_score)
     _, palms = suppress(scores, palms)
     palms_px = (palms[:max_hands] - 0.5) * square[2] + square[:2]

@@ -3,7 +3,7 @@
 ``python -m multiview.models.tflite_to_onnx WHEEL_OR_DIR OUT_DIR`` needs the extra ``convert``
 (packages ``tflite`` and ``onnx``). WHEEL_OR_DIR is the wheel ``mediapipe-0.10.21-*.whl``, a folder
 it was unpacked to, or any folder holding the four ``.tflite`` files. Nothing here runs at detection
-time. The output is byte for byte repeatable: source and result are checked against ``models.yaml``.
+time. The output is byte for byte repeatable: source and result are checked against the model cards.
 
 What the conversion does: NHWC to NCHW, float16 weights to float32 (their ``DEQUANTIZE`` folded
 away), TFLite's ``SAME`` to explicit and, at stride 2, asymmetric pads, batch left free. It knows
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiview.errors import InputError, ModelError
-from multiview.models.card import ModelCard, load_cards
+from multiview.models.card import WeightFile, load_card
 
 try:
     import onnx  # type: ignore[import-not-found,unused-ignore]
@@ -36,6 +36,11 @@ except ImportError as error:  # pragma: no cover - depends on the installation
         f"{error.name} is missing: pip install 'multiview-bootstrapping[convert]'"
     ) from error
 
+MODELS = ("full", "lite")
+OUTPUTS = {
+    "palm": ("boxes", "scores"),
+    "hand": ("landmarks", "presence", "handedness", "world"),
+}
 OPSET = 13  # the lowest with every operator below in its present form; read by OpenCV >= 4.5
 IR_VERSION = 8
 Array = NDArray[Any]
@@ -328,8 +333,8 @@ def _rename(nodes: Sequence[onnx.NodeProto], names: dict[str, str]) -> None:
         node.output[:] = [names.get(n, n) for n in node.output]
 
 
-def read_tflite(source: Path, card: ModelCard) -> bytes:
-    """Find a card's TFLite file in a wheel or folder and check its sha256.
+def read_tflite(source: Path, weights: WeightFile) -> bytes:
+    """Find a network's TFLite file in a wheel or folder and check its sha256.
 
     Raises
     ------
@@ -338,18 +343,19 @@ def read_tflite(source: Path, card: ModelCard) -> bytes:
     ModelError
         If it is another file of that name (another MediaPipe version, a broken download).
     """
+    path = weights.source
     if source.is_dir():
-        found = sorted(source.rglob(Path(card.tflite_path).name))
+        found = sorted(source.rglob(Path(path).name))
         data = found[0].read_bytes() if found else None
     elif zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as wheel:
-            data = wheel.read(card.tflite_path) if card.tflite_path in wheel.namelist() else None
+            data = wheel.read(path) if path in wheel.namelist() else None
     else:
         raise InputError(f"{source} is neither a folder nor a wheel; pass mediapipe-0.10.21-*.whl")
     if data is None:
-        raise InputError(f"{source} holds no {card.tflite_path}; pass mediapipe-0.10.21-*.whl")
-    if hashlib.sha256(data).hexdigest() != card.tflite_sha256:
-        raise ModelError(f"{card.tflite_path} in {source} is not the one of mediapipe 0.10.21")
+        raise InputError(f"{source} holds no {path}; pass mediapipe-0.10.21-*.whl")
+    if hashlib.sha256(data).hexdigest() != weights.source_sha256:
+        raise ModelError(f"{path} in {source} is not the one of mediapipe 0.10.21")
     return data
 
 
@@ -357,12 +363,14 @@ def main(source: str, target: str) -> None:
     """Convert all four networks and check the results against the cards."""
     folder = Path(target)
     folder.mkdir(parents=True, exist_ok=True)
-    for card in load_cards().values():
-        data = convert(read_tflite(Path(source), card), card.outputs, card.name)
-        (folder / card.file).write_bytes(data)
-        digest = hashlib.sha256(data).hexdigest()
-        state = "as in models.yaml" if digest == card.sha256 else "NOT the digest in models.yaml"
-        print(f"{card.file}  {len(data)} bytes  sha256 {digest}  {state}")
+    for model in MODELS:
+        card = load_card(f"mediapipe-{model}")
+        for part, weights in card.weights.items():
+            data = convert(read_tflite(Path(source), weights), OUTPUTS[part], f"{part}_{model}")
+            (folder / weights.file).write_bytes(data)
+            digest = hashlib.sha256(data).hexdigest()
+            state = "as in its card" if digest == weights.sha256 else "NOT the digest in its card"
+            print(f"{weights.file}  {len(data)} bytes  sha256 {digest}  {state}")
 
 
 if __name__ == "__main__":

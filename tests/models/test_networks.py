@@ -11,11 +11,16 @@ import numpy as np
 import pytest
 
 from multiview.errors import ModelError
-from multiview.models.card import CARDS, DATA, load_cards, load_net
+from multiview.models.card import DATA, load_card
+from multiview.models.runtime import open_network
 
 HERE = Path(__file__).parent
 # float32 sums in another order: about 1e-6; a wrong pad or a lost bias gives over 1e-2.
 RELATIVE = 1e-4
+OUTPUTS = {
+    "palm": ("boxes", "scores"),
+    "hand": ("landmarks", "presence", "handedness", "world"),
+}
 EVERY = 16  # anchors stored by tflite_reference.py
 WHEEL = os.environ.get("MULTIVIEW_MEDIAPIPE_WHEEL", "")
 
@@ -27,21 +32,26 @@ def pattern(size):
     return np.ascontiguousarray(image.transpose(0, 3, 1, 2), np.float32)
 
 
-@pytest.mark.parametrize("name", ["palm_lite", "palm_full", "hand_lite", "hand_full"])
+@pytest.mark.parametrize("model", ["lite", "full"])
+@pytest.mark.parametrize(("part", "size"), [("palm", 192), ("hand", 224)])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_opencv_gives_tflites_numbers(name, batch):
-    card, net = load_cards()[name], load_net(name)
-    net.setInput(np.repeat(pattern(card.input_size), batch, axis=0), "image")
+@pytest.mark.parametrize("runtime", ["cv2", "ort"])
+def test_every_runtime_gives_tflites_numbers(model, part, size, batch, runtime):
+    if runtime == "ort":
+        pytest.importorskip("onnxruntime", reason="pip install 'multiview-bootstrapping[ort]'")
+    card = load_card(f"mediapipe-{model}")
+    net = open_network(card, part, outputs=OUTPUTS[part], runtime=runtime)
+    found = net(np.repeat(pattern(size), batch, axis=0))
     with np.load(HERE / "reference_tflite.npz") as reference:
-        for output, value in zip(card.outputs, net.forward(card.outputs), strict=True):
-            expected = reference[f"{Path(card.file).stem}/{output}"]
+        for output in OUTPUTS[part]:
+            value, expected = found[output], reference[f"{card.path(part).stem}/{output}"]
             ours = value[:, ::EVERY] if value.ndim == 3 else value.reshape(batch, -1)
             assert len(ours) == batch
             assert np.abs(ours - expected).max() < RELATIVE * max(np.abs(expected).max(), 1e-3)
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "changed"])
-def test_a_damaged_file_is_named(tmp_path, damage):
+def test_a_damaged_file_of_the_package_is_named(tmp_path, monkeypatch, damage):
     folder = tmp_path / "data"
     shutil.copytree(DATA, folder)
     path = folder / "palm_detection_lite.onnx"
@@ -52,30 +62,30 @@ def test_a_damaged_file_is_named(tmp_path, damage):
         path.write_bytes(data[: len(data) // 2])
     else:
         path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    monkeypatch.setattr("multiview.models.card.DATA", folder)
     with pytest.raises(ModelError, match=r"palm_detection_lite\.onnx.*\n.*reinstall"):
-        load_net("palm_lite", folder)
+        open_network(load_card("mediapipe-lite"), "palm", outputs=OUTPUTS["palm"])
 
 
-def test_a_file_that_opencv_refuses_is_named(tmp_path, monkeypatch):
+def test_a_file_that_opencv_refuses_is_named(monkeypatch):
     def refuse(*_):
         raise cv2.error("no")
 
     monkeypatch.setattr(cv2.dnn, "readNetFromONNX", refuse)
     with pytest.raises(ModelError, match=r"hand_landmark_full\.onnx is refused by OpenCV"):
-        load_net("hand_full")
+        open_network(load_card(), "hand", outputs=OUTPUTS["hand"])
 
 
-@pytest.mark.parametrize("text", [None, "networks: 3", "networks: {a: {file: x}}", "{"])
-def test_broken_cards_are_a_model_error(tmp_path, text):
-    if text is not None:
-        (tmp_path / CARDS).write_text(text)
-    with pytest.raises(ModelError, match=r"(?s)models\.yaml.*next: reinstall"):
-        load_cards(tmp_path)
+@pytest.mark.parametrize("text", ["networks: 3", "name: mediapipe-lite\nbackend: x", "{"])
+def test_broken_cards_of_the_package_are_a_model_error(tmp_path, monkeypatch, text):
+    (tmp_path / "mediapipe-lite.yaml").write_text(text)
+    monkeypatch.setattr("multiview.models.card.DATA", tmp_path)
+    with pytest.raises(ModelError, match=r"(?s)mediapipe-lite\.yaml.*next: reinstall"):
+        load_card("mediapipe-lite")
 
 
 def converter():
     """Return the build tool, or a skip: it needs the extra `convert`."""
-    pytest.importorskip("onnx", reason="pip install 'multiview-bootstrapping[convert]'")
     pytest.importorskip("tflite", reason="pip install 'multiview-bootstrapping[convert]'")
     from multiview.models import tflite_to_onnx
 
@@ -100,23 +110,23 @@ def test_same_padding_puts_the_odd_pixel_last(size, kernel, stride, pads):
 @pytest.mark.skipif(not WHEEL, reason="set MULTIVIEW_MEDIAPIPE_WHEEL to mediapipe-0.10.21-*.whl")
 def test_conversion_reproduces_the_shipped_bytes(tmp_path):
     converter().main(WHEEL, str(tmp_path))
-    for card in load_cards().values():
-        assert (tmp_path / card.file).read_bytes() == (DATA / card.file).read_bytes()
+    for card in (load_card("mediapipe-lite"), load_card("mediapipe-full")):
+        for part in card.weights:
+            assert (tmp_path / card.path(part).name).read_bytes() == card.path(part).read_bytes()
 
 
 @pytest.mark.skipif(not WHEEL, reason="set MULTIVIEW_MEDIAPIPE_WHEEL to mediapipe-0.10.21-*.whl")
 def test_an_unknown_operator_is_named(monkeypatch):
     tool = converter()
-    card = load_cards()["palm_lite"]
-    data = tool.read_tflite(Path(WHEEL), card)
+    data = tool.read_tflite(Path(WHEEL), load_card("mediapipe-lite").weights["palm"])
     monkeypatch.delitem(tool._OPERATORS, tool.tflite.BuiltinOperator.RESIZE_BILINEAR)
     with pytest.raises(ModelError, match="RESIZE_BILINEAR"):
-        tool.convert(data, card.outputs)
+        tool.convert(data, OUTPUTS["palm"])
 
 
 def test_another_mediapipe_version_is_refused(tmp_path):
     tool = converter()
-    card = load_cards()["palm_lite"]
-    (tmp_path / Path(card.tflite_path).name).write_bytes(b"other weights")
+    weights = load_card("mediapipe-lite").weights["palm"]
+    (tmp_path / Path(weights.source).name).write_bytes(b"other weights")
     with pytest.raises(ModelError, match=r"not the one of mediapipe 0\.10\.21"):
-        tool.read_tflite(tmp_path, card)
+        tool.read_tflite(tmp_path, weights)
