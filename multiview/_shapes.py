@@ -10,9 +10,20 @@ from numpy.typing import NDArray
 
 from multiview.errors import ShapeError
 
-__all__ = ["CONVENTIONS", "F64", "as_f64", "check_shapes", "freeze", "present"]
+__all__ = [
+    "CONVENTIONS",
+    "F64",
+    "BoolArray",
+    "IntArray",
+    "as_f64",
+    "check_shapes",
+    "freeze",
+    "present",
+]
 
 F64 = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
 
 CONVENTIONS = (
     "see docs/conventions.md: axes are V views, F frames, H hands, K keypoints, coordinate"

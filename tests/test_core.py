@@ -20,7 +20,6 @@ from multiview.core import (
     Pose,
     Rig,
     Skeleton,
-    describe,
 )
 from multiview.errors import InputError, ShapeError
 from multiview.synth import make_rig
@@ -277,9 +276,3 @@ def test_skeleton_groups_cover_every_keypoint_once() -> None:
         Skeleton(
             name="s", keypoints=("p",), edges=((0, 1),), groups={"a": (0,)}, colors=((0, 0, 0),)
         )
-
-
-def test_describe_says_how_much_is_there() -> None:
-    xy = np.zeros((V, F, H, N_K, 2))
-    xy[0] = np.nan
-    assert "xy_px (2, 3, 2, 21, 2) 50% finite" in describe(detections(xy_px=xy))

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation, Slerp
 
-from multiview._shapes import F64
-from multiview.core import BoolArray, Pose, Rig
+from multiview._shapes import F64, BoolArray
+from multiview.core import Pose, Rig
 from multiview.errors import InputError
 
 __all__ = ["board_motion", "board_visibility", "shutter_poses"]

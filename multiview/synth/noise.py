@@ -11,8 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview._shapes import F64, as_f64, check_shapes
-from multiview.core import HAND_21, HAND_SLOTS, BoolArray, Detections, IntArray, Rig
+from multiview._shapes import F64, BoolArray, IntArray, as_f64, check_shapes
+from multiview.core import HAND_21, HAND_SLOTS, Detections, Rig
 from multiview.errors import InputError
 
 __all__ = ["Observation", "observe", "occluded"]

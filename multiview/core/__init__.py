@@ -1,0 +1,24 @@
+"""The data types: frozen values on arrays that are checked once and then read-only.
+
+Conventions (docs/conventions.md): transforms are ``b_from_a`` applied right to left; camera axes
+x right, y down, z forward; pixels with the centre of the top-left one at (0, 0); axes in the order
+V views, F frames, H hands, K keypoints, coordinate; metres, pixels, radians, seconds; missing is
+NaN with confidence 0.
+"""
+
+from multiview.core.cameras import Camera, Intrinsics, Pose, Rig
+from multiview.core.skeleton import HAND_21, Skeleton
+from multiview.core.takes import HAND_SLOTS, Detections, Points3D, PseudoLabels
+
+__all__ = [
+    "HAND_21",
+    "HAND_SLOTS",
+    "Camera",
+    "Detections",
+    "Intrinsics",
+    "Points3D",
+    "Pose",
+    "PseudoLabels",
+    "Rig",
+    "Skeleton",
+]

@@ -1,0 +1,237 @@
+"""What is known of a take: 2D detections, 3D points, labels made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multiview._shapes import (
+    CONVENTIONS,
+    F64,
+    BoolArray,
+    IntArray,
+    as_f64,
+    check_shapes,
+    freeze,
+    present,
+)
+from multiview.core.skeleton import Skeleton
+from multiview.errors import ShapeError
+
+# Labels of the H axis after association.
+HAND_SLOTS = ("left", "right")
+
+
+def _set_arrays(value: Any, arrays: dict[str, NDArray[Any]]) -> None:
+    for name, array in arrays.items():
+        object.__setattr__(value, name, freeze(array))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detections:
+    """2D keypoints of a take.
+
+    Parameters
+    ----------
+    xy_px
+        Recorded (distorted) pixels, shape (V, F, H, K, 2); NaN where missing.
+    conf
+        Confidence in [0, 1], shape (V, F, H, K); 0 where missing.
+    camera_names
+        V names.
+    frame_ids
+        Number of each frame set, shape (F,), increasing.
+    times
+        Seconds on the capture's clock, shape (V, F); NaN where a camera has no image.
+    skeleton
+        Meaning of axis K.
+    source
+        Detector or file the points come from.
+    right
+        Probability that the hand is a right one, shape (V, F, H); NaN where unknown.
+    hands
+        Labels of axis H. ``("left", "right")`` when every view's slot h is the same hand;
+        empty while they are one image's candidates, best first, in no common order
+        (`multiview.association.assign_hands` orders them).
+    size_wh
+        Image size of every camera, pixels; empty where the source does not say. Triangulation
+        refuses a rig calibrated at another size.
+    """
+
+    xy_px: F64
+    conf: F64
+    camera_names: tuple[str, ...]
+    frame_ids: IntArray
+    times: F64
+    skeleton: Skeleton
+    source: str
+    right: F64
+    hands: tuple[str, ...] = ()
+    size_wh: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        xy, conf = as_f64(self.xy_px, "xy_px"), as_f64(self.conf, "conf")
+        times, right = as_f64(self.times, "times"), as_f64(self.right, "right")
+        ids = np.asarray(self.frame_ids, np.int64)
+        sizes = check_shapes(
+            "Detections",
+            {
+                "xy_px": (xy, "V F H K 2"),
+                "conf": (conf, "V F H K"),
+                "right": (right, "V F H"),
+                "times": (times, "V F"),
+                "frame_ids": (ids, "F"),
+            },
+        )
+        if sizes["V"] != len(self.camera_names) or sizes["K"] != len(self.skeleton.keypoints):
+            raise ShapeError(
+                f"Detections has {sizes['V']} views and {sizes['K']} keypoints for "
+                f"{len(self.camera_names)} camera names and {len(self.skeleton.keypoints)} "
+                "skeleton keypoints",
+                CONVENTIONS,
+            )
+        if self.hands and len(self.hands) != sizes["H"]:
+            raise ShapeError(f"Detections.hands names {self.hands} for H={sizes['H']}", CONVENTIONS)
+        if len(self.size_wh) not in (0, sizes["V"]):
+            raise ShapeError(f"Detections.size_wh has {len(self.size_wh)} entries", CONVENTIONS)
+        if np.isinf(xy).any() or not ((conf >= 0) & (conf <= 1)).all():
+            raise ShapeError(
+                "Detections.xy_px holds infinite values or conf is outside [0, 1]",
+                "mark missing points by NaN with confidence 0",
+            )
+        missing = np.isnan(xy).any(-1)
+        if (conf[missing] > 0).any():
+            conf = np.where(missing, 0.0, conf)
+        _set_arrays(
+            self,
+            {"xy_px": xy, "conf": conf, "times": times, "right": right, "frame_ids": ids},
+        )
+
+    @property
+    def valid(self) -> BoolArray:
+        """Where a point is present, shape (V, F, H, K)."""
+        return present(self.xy_px)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Points3D:
+    """Triangulated keypoints of a take.
+
+    Parameters
+    ----------
+    xyz_world
+        Shape (F, H, K, 3), metres (or the rig's unit); NaN where not accepted.
+    cov
+        Covariance of each point, shape (F, H, K, 3, 3), metres squared.
+    inlier
+        Which views carry the point, shape (V, F, H, K).
+    err_px
+        Reprojection error in every view that detected the keypoint, inlier or not, shape
+        (V, F, H, K), recorded pixels; NaN elsewhere.
+    voted
+        True where at least three views agree, so that a wrong one could be outvoted, shape
+        (F, H, K). A point of two views is geometry without a witness.
+    frame_ids, camera_names, hands, skeleton
+        As in the detections.
+    rig_digest, unit
+        The rig's, so that labels of another rig are noticed.
+    """
+
+    xyz_world: F64
+    cov: F64
+    inlier: BoolArray
+    err_px: F64
+    voted: BoolArray
+    frame_ids: IntArray
+    camera_names: tuple[str, ...]
+    hands: tuple[str, ...]
+    skeleton: Skeleton
+    rig_digest: str
+    unit: str = "m"
+
+    def __post_init__(self) -> None:
+        arrays: dict[str, NDArray[Any]] = {
+            "xyz_world": as_f64(self.xyz_world, "xyz_world"),
+            "cov": as_f64(self.cov, "cov"),
+            "err_px": as_f64(self.err_px, "err_px"),
+            "inlier": np.asarray(self.inlier, np.bool_),
+            "voted": np.asarray(self.voted, np.bool_),
+            "frame_ids": np.asarray(self.frame_ids, np.int64),
+        }
+        patterns = {
+            "xyz_world": "F H K 3",
+            "cov": "F H K 3 3",
+            "inlier": "V F H K",
+            "err_px": "V F H K",
+            "voted": "F H K",
+            "frame_ids": "F",
+        }
+        check_shapes("Points3D", {n: (arrays[n], p) for n, p in patterns.items()})
+        _set_arrays(self, arrays)
+
+    @property
+    def valid(self) -> BoolArray:
+        """Where a point was accepted, shape (F, H, K)."""
+        return present(self.xyz_world)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PseudoLabels:
+    """3D keypoints reprojected into every view: training labels of the next round.
+
+    Parameters
+    ----------
+    xy_px
+        Recorded pixels, shape (V, F, H, K, 2); NaN where the keypoint was not triangulated or
+        falls outside the picture.
+    visibility
+        Shape (V, F, H, K): 2 in views that carry the point, 1 in views it is only reprojected to
+        (occluded or missed by the detector: what the next round learns from), 0 where missing.
+    weight
+        Loss weight in [0, 1], same shape; 0 where missing.
+    sigma_px
+        Standard deviation of the label from the 3D covariance, same shape, pixels.
+    keep
+        Which hand in which picture makes a training example, shape (V, F, H).
+    iteration
+        Round of bootstrapping, 0 for the labels of the first detector.
+    source, rig_digest
+        Provenance.
+    """
+
+    xy_px: F64
+    visibility: NDArray[np.int8]
+    weight: F64
+    sigma_px: F64
+    keep: BoolArray
+    iteration: int
+    source: str
+    rig_digest: str
+    camera_names: tuple[str, ...]
+    frame_ids: IntArray
+    hands: tuple[str, ...]
+    skeleton: Skeleton
+    size_wh: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        arrays: dict[str, NDArray[Any]] = {
+            "xy_px": as_f64(self.xy_px, "xy_px"),
+            "visibility": np.asarray(self.visibility, np.int8),
+            "weight": as_f64(self.weight, "weight"),
+            "sigma_px": as_f64(self.sigma_px, "sigma_px"),
+            "keep": np.asarray(self.keep, np.bool_),
+            "frame_ids": np.asarray(self.frame_ids, np.int64),
+        }
+        patterns = {
+            "xy_px": "V F H K 2",
+            "visibility": "V F H K",
+            "weight": "V F H K",
+            "sigma_px": "V F H K",
+            "keep": "V F H",
+            "frame_ids": "F",
+        }
+        check_shapes("PseudoLabels", {n: (arrays[n], p) for n, p in patterns.items()})
+        _set_arrays(self, arrays)
