@@ -25,7 +25,7 @@ VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".wmv", ".flv"}
     | {".mpg", ".mpeg", ".ts", ".mts", ".m2ts"}
 )
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 
 ISO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".3gp"})
 EBML_MAGIC = b"\x1a\x45\xdf\xa3"

@@ -7,13 +7,13 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from multiview._files import is_image, update_with_ends, visible
 from multiview._shapes import F64
-from multiview.errors import CaptureError
+from multiview.errors import CaptureError, InputError
+from multiview.images import read_image
 
 __all__ = ["FolderSource", "open_folder"]
 
@@ -83,7 +83,7 @@ def open_folder(name: str, path: Path, fps: float | None = None) -> FolderSource
     name
         Camera name.
     path
-        Folder with jpg, png, tif or bmp files; others are ignored.
+        Folder with jpg, png, tif, bmp or webp files; others are ignored.
     fps
         Pictures per second; without it the folder has no clock.
 
@@ -96,7 +96,7 @@ def open_folder(name: str, path: Path, fps: float | None = None) -> FolderSource
     if not files:
         raise CaptureError(
             f"camera {name}: folder {path} holds no images",
-            "put jpg, png, tif or bmp pictures there, or remove the folder",
+            "put jpg, png, tif, bmp or webp pictures there, or remove the folder",
         )
     empty = next((p for p in files if not p.stat().st_size), None)
     if empty is not None:
@@ -107,15 +107,7 @@ def open_folder(name: str, path: Path, fps: float | None = None) -> FolderSource
 
 
 def _read(name: str, path: Path) -> NDArray[np.uint8]:
-    """Read as 8-bit BGR; EXIF orientation is applied, as viewers do."""
     try:
-        # cv2.imread cannot open non-ASCII paths on Windows; decoding bytes works everywhere.
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except (OSError, cv2.error):
-        image = None
-    if image is None:
-        raise CaptureError(
-            f"camera {name}: image {path} is unreadable", "copy it again, or delete the file"
-        )
-    return np.asarray(image, np.uint8)
+        return read_image(path)
+    except InputError as error:
+        raise CaptureError(f"camera {name}: image {error.what}", error.next_step) from None

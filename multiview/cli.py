@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from pydantic import Field
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from multiview.bootstrap.labels import LabelConfig
 from multiview.config import Config, load_yaml, parse_config
-from multiview.errors import MultiviewError
+from multiview.errors import InputError, MultiviewError
+from multiview.formats.keypoint_names import KeypointChoice
+from multiview.formats.keypoint_table import KeypointFormat
 from multiview.triangulation import TriangulationConfig
 
 __all__ = ["main"]
@@ -36,6 +38,24 @@ class _CaptureConfig(Config):
         from multiview.capture import open_capture
 
         return open_capture(path, sync=self.sync, tolerance_s=self.tolerance_s, fps=self.fps)
+
+
+class _KeypointFiles(Config):
+    """How 2D keypoints of other programs are read."""
+
+    format: KeypointFormat | None = None
+    """The program that wrote them; found by content if left out."""
+    images: Path | None = None
+    """COCO file whose image numbers COCO results use."""
+    keypoints: KeypointChoice = "auto"
+    """"own" keeps the file's keypoints even where their names are in part those of a hand."""
+    trust_labels: bool = False
+    """Take left, right or track names as the same thing in every camera."""
+
+    def reading(self) -> dict[str, Any]:
+        """Arguments of `multiview.precomputed.read_precomputed`."""
+        given = {n: getattr(self, n) for n in _KeypointFiles.model_fields}
+        return given | {"trust_labels": self.trust_labels or None}
 
 
 class Init(Config):
@@ -79,30 +99,137 @@ class Calibrate(Config):
         )
 
 
-class Detect(Config):
-    """Detect hands in every picture of a take; continues where it was interrupted."""
+class Detect(_KeypointFiles):
+    """Detect hands in a photo, a folder of photos, a video, a camera (0, 1, ...), or a take.
+
+    A folder is a take if it holds videos, camera folders or a capture.yaml; with pictures directly
+    in it, it is photos. An interrupted run goes on where it was.
+    """
 
     capture: Positional[Path]
-    """Folder with one video or image folder a camera."""
-    out: Path
-    """Output folder: detections.parquet."""
+    """Photo, folder, video, number of a camera, or the folder of a take."""
+    out: Path | None = None
+    """Output folder; out/NAME by default. A take gives detections.parquet, all else hands.json."""
     detector: str = "hand"
-    """hand (MediaPipe full) or mediapipe-lite."""
+    """hand (MediaPipe full), mediapipe-lite, a card of models/, or precomputed (with --from)."""
+    runtime: Literal["cv2", "ort"] = "cv2"
+    """What runs the networks: OpenCV or onnxruntime."""
+    provider: str = "cpu"
+    """Of onnxruntime: cpu or cuda."""
     max_hands: int = Field(2, ge=1, le=20)
     """Hands kept a picture."""
+    map: str | None = None
+    """Lay the probability map of this keypoint (index4, or 8) over the pictures. Not for takes."""
+    smooth: bool = False
+    """Draw and export smoothed points too (video, camera); the lag is stated."""
+    track: bool = True
+    """Follow hands from picture to picture (video, camera)."""
+    search_every: int = Field(1, ge=1)
+    """While a hand is tracked, search for others in every n-th picture only (video, camera)."""
+    seconds: float | None = Field(None, gt=0)
+    """Stop after so long (video, camera)."""
+    frames: int | None = Field(None, ge=1)
+    """Stop after so many pictures (video, camera)."""
+    show: bool = False
+    """Show the result in a window, if there is a display."""
+    parquet: bool = False
+    """Write hands.parquet beside hands.json."""
     input: _CaptureConfig = _CaptureConfig()
+    source: Annotated[Path | None, arg(name="from")] = None
+    """With --detector precomputed: file or folder of 2D keypoints of another program."""
+    guide: Path | None = None
+    """Second pass (takes): look for missed hands where the 3D of this triangulate folder is."""
+    guide_detections: Path | None = None
+    """With --guide: what that 3D was made from, if it is no longer where it was."""
+    reread: bool = False
+    """With --guide: also look again where hands were found, and average the answers."""
     force: bool = False
     """Replace an older, different result."""
 
     def run(self) -> None:
         """Run the verb."""
+        from multiview.stages.detect_files import default_out, kind_of
+
+        if self.guide or self.guide_detections or self.reread:
+            self._guide()
+            return
+
+        if self.source or self.detector == "precomputed":
+            self._read(self.out or default_out(self.capture, "take"))
+            return
+        kind = kind_of(self.capture)
+        out = self.out or default_out(self.capture, kind)
+        if kind == "take":
+            self._detect_take(out)
+        else:
+            self._detect_files(kind, out)
+
+    def _detect_take(self, out: Path) -> None:
         from multiview.stages.detect import run_detect
 
         run_detect(
             self.input.open(self.capture),
-            self.out,
+            out,
             detector=self.detector,
             max_hands=self.max_hands,
+            force=self.force,
+        )
+
+    def _guide(self) -> None:
+        """Look again where 3D says that a hand must be."""
+        from multiview.stages.detect_files import default_out, kind_of
+
+        if self.guide is None or self.source or kind_of(self.capture) != "take":
+            raise InputError(
+                "--guide needs a take and the folder of its 3D; --guide-detections and --reread "
+                "go with it",
+                "multiview detect TAKE --guide TRIANGULATED --out OUT",
+            )
+        from multiview.guided import GuideConfig
+        from multiview.stages.guide import run_guide
+
+        first = default_out(self.capture, "take")
+        run_guide(
+            self.input.open(self.capture),
+            self.guide,
+            self.out or first.with_name(f"{first.name}-guided"),
+            detections=self.guide_detections,
+            detector=self.detector,
+            config=GuideConfig(reread=self.reread),
+            force=self.force,
+            runtime=self.runtime,
+            provider=self.provider,
+        )
+
+    def _detect_files(self, kind: str, out: Path) -> None:
+        from multiview.stages.detect_files import FileOptions, run_photos
+
+        names = FileOptions.__dataclass_fields__
+        options = FileOptions(**{n: getattr(self, n) for n in names})
+        if kind in {"photo", "photos"}:
+            run_photos(self.capture, out, options)
+            return
+        from multiview.stages.detect_video import run_camera, run_video
+
+        if kind == "camera":
+            run_camera(int(str(self.capture)), out, options)
+        else:
+            run_video(self.capture, out, options)
+
+    def _read(self, out: Path) -> None:
+        """Take what another program found instead of detecting."""
+        if self.source is None or self.detector != "precomputed":
+            raise InputError(
+                "--detector precomputed and --from PATH belong together",
+                "multiview detect TAKE --detector precomputed --from PATH --out OUT",
+            )
+        from multiview.stages.precomputed import PrecomputedOptions, run_precomputed
+
+        run_precomputed(
+            self.input.open(self.capture),
+            self.source,
+            out,
+            PrecomputedOptions(max_hands=self.max_hands, **self.reading()),
             force=self.force,
         )
 
@@ -192,8 +319,8 @@ class Evaluate(Config):
             say(f"{name:<18} {value if isinstance(value, str) else format(value, '.3f')}")
 
 
-class Convert(Config):
-    """Convert a rig or detections of another program (TemugeB handpose3d, caliscope, pyxy3d)."""
+class Convert(_KeypointFiles):
+    """Convert a rig or the 2D keypoints of another program (docs/formats.md lists them)."""
 
     source: Positional[Path]
     """Folder or file of the other program."""
@@ -201,12 +328,58 @@ class Convert(Config):
     """A .yaml rig or .parquet detections file."""
     size_wh: tuple[int, int] | None = None
     """Image size, where the source does not state it."""
+    max_hands: int = Field(2, ge=1, le=20)
+    """Hands kept a picture."""
 
     def run(self) -> None:
         """Run the verb."""
         from multiview.stages.convert import run_convert
 
-        run_convert(self.source, self.out, self.size_wh)
+        run_convert(
+            self.source,
+            self.out,
+            self.size_wh,
+            max_hands=self.max_hands,
+            **self.reading(),
+        )
+
+
+class Models(Config):
+    """List, show, check and convert the networks that detect."""
+
+    action: Positional[Literal["list", "show", "check", "convert"]]
+    """list all; show or check some; convert files of another program."""
+    names: Positional[tuple[str, ...]] = ()
+    """Models, cards or .onnx files; with convert: prototxt and caffemodel, a .onnx, a wheel."""
+    out: Path = Path("models")
+    """convert: folder of the results."""
+    name: str | None = None
+    """convert: name of the model, by default that of the file."""
+    runtime: str | None = None
+    """check: cv2 or ort; all that are installed by default."""
+    provider: str = "cpu"
+    """check: cpu or cuda, of onnxruntime."""
+    force: bool = False
+    """convert: replace a card that is there."""
+
+    def run(self) -> None:
+        """Run the verb."""
+        from multiview.stages import models
+
+        if self.action == "convert":
+            models.run_convert_model(self.names, self.out, name=self.name, force=self.force)
+        elif self.action == "list":
+            models.run_list()
+        elif not self.names:
+            raise InputError(
+                f"models {self.action} needs a model", f"multiview models {self.action} hand"
+            )
+        elif self.action == "show":
+            for name in self.names:
+                models.run_show(name)
+        else:
+            for name in self.names:
+                models.run_check(name, runtime=self.runtime, provider=self.provider)
 
 
 class Demo(Config):
@@ -232,6 +405,7 @@ VERBS: dict[str, type[Config]] = {
     "label": Label,
     "evaluate": Evaluate,
     "convert": Convert,
+    "models": Models,
     "demo": Demo,
 }
 

@@ -401,7 +401,7 @@ def test_unknown_verb_names_the_nearest(fails):
     [
         (["detect", "x", "--out", "y", "--max-hands", "99"], ["max_hands", "20"]),
         (["detect", "x", "--out", "y", "--bogus", "3"], ["--bogus"]),
-        (["detect", "x"], ["--out"]),
+        (["triangulate", "x", "--rig", "y"], ["--out"]),
         (["detect", "x", "--out", "y", "--input.sync", "foo"], ["foo", "time", "index"]),
         (["triangulate", "d", "--rig", "r", "--out", "o", "--ransac.inlier-px", "abc"], ["abc"]),
     ],

@@ -26,16 +26,24 @@ ALLOWED = {
     "geometry": BASE | {"core"},
     "config": {"errors"},
     "progress": set(),
-    "capture": BASE | {"config"},  # capture.yaml
+    "images": BASE,
+    "capture": BASE | {"config", "images"},  # capture.yaml
     "calib": BASE | {"core", "geometry", "config"},  # board YAML
     "models": BASE | {"core", "config", "progress"},  # model cards; a warning
     "association": BASE | {"core", "geometry"},
     "triangulation": BASE | {"core", "geometry", "association", "config"},
     "detection": BASE | {"core", "capture", "models", "progress"},
+    "prediction": BASE | {"core", "geometry", "association"},
+    # reads the crops that 3D asks for: between the take's pictures and the triangulation
+    "guided": BASE
+    | {"core", "association", "capture", "config", "models", "prediction", "progress"},
     "bootstrap": BASE | {"core", "geometry", "models", "config"},
-    "formats": BASE | {"core", "config"},  # rig YAML
+    # rig YAML; folders in natural order
+    "formats": BASE | {"core", "config", "_files"},
+    # models may not read files, formats know no captures: detections of others in step with a take
+    "precomputed": BASE | {"core", "capture", "_image_folder", "formats"},
     # the sheet and the overlay say which hand is which, and draw on the take's own pictures
-    "viz": BASE | {"core", "geometry", "association", "capture", "formats", "progress"},
+    "viz": BASE | {"core", "geometry", "association", "capture", "formats", "progress", "models"},
     "synth": BASE | {"core", "geometry", "calib"},
     "stage": BASE | {"formats"},
 }
@@ -48,20 +56,26 @@ OUTSIDE = {
     "geometry": SCIENCE,
     "association": SCIENCE | {"pydantic"},
     "triangulation": SCIENCE | {"pydantic"},
+    "prediction": SCIENCE,
+    "guided": SCIENCE | {"pydantic"},
     "bootstrap": SCIENCE | {"pydantic"},
     "calib": SCIENCE | {"pydantic", "cv2"},
     "models": SCIENCE
     | {"cv2", "pydantic", "yaml", "onnx", "google", "tflite", "flatbuffers", "torch"}
     | {"onnxruntime"},
+    "images": {"numpy", "cv2"},
     "capture": SCIENCE | {"pydantic", "cv2", "av"},
     "synth": SCIENCE | {"cv2"},
     "config": {"pydantic", "yaml"},
     "progress": {"rich"},
+    "precomputed": {"numpy"},
 }
 # One file of a room for the whole room where others may only use that part.
 ONLY = {
     ("bootstrap", "models"): {"multiview.models.base"},
+    ("guided", "models"): {"multiview.models.base"},
     ("synth", "calib"): {"multiview.calib.board"},  # where the corners of a rendered board lie
+    ("viz", "models"): {"multiview.models.base"},
     ("viz", "formats"): {"multiview.formats.atomic"},  # videos are written in one step
     ("stage", "formats"): {"multiview.formats.atomic"},
 }

@@ -9,6 +9,8 @@ crop is the identity, and MediaPipe's normalised ``x`` is ``x * W`` in OpenCV's 
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,12 @@ from multiview.models.base import U8
 
 F32 = NDArray[np.float32]
 
-STEPS = 32  # of bilinear weights a pixel, as in cv2.remap
-INT16 = (-32768, 32767)
+Maps = tuple[NDArray[np.int16], NDArray[np.uint16]]
+
+STEP_BITS = 5
+STEPS = 1 << STEP_BITS  # of bilinear weights a pixel, as in cv2.remap
+STEPS_LIMITS = (-32768 * STEPS, 32768 * STEPS - 1)  # whole pixels have 16 bits
+CACHED_SIZES = 16  # picture sizes of a take; each costs 0.2 MB
 
 
 def image_from_crop(roi: F64, uv: F64, size: int) -> F64:
@@ -63,9 +69,20 @@ def sample(image: U8, roi: F64, size: int, border: int) -> U8:
     border
         ``cv2.BORDER_REPLICATE`` (MediaPipe: landmarks) or ``cv2.BORDER_CONSTANT`` (palms).
     """
-    whole, weights = _fixed_point_maps(_image_from_crop_matrix(roi, size), size)
-    crop = cv2.remap(image, whole, weights, cv2.INTER_LINEAR, borderMode=border)
+    maps = _fixed_point_maps(_image_from_crop_matrix(roi, size), size)
+    return np.asarray(cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=border), np.uint8)
+
+
+def sample_letterbox(image: U8, size: int) -> U8:
+    """Cut the crop of `letterbox`, zero outside the picture; its maps are kept for the next one."""
+    maps = _letterbox_maps(image.shape[1], image.shape[0], size)
+    crop = cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(crop, np.uint8)
+
+
+@functools.lru_cache(CACHED_SIZES)
+def _letterbox_maps(width: int, height: int, size: int) -> Maps:
+    return _fixed_point_maps(_image_from_crop_matrix(letterbox(width, height), size), size)
 
 
 def _image_from_crop_matrix(roi: F64, size: int) -> F64:
@@ -81,20 +98,26 @@ def _image_from_crop_matrix(roi: F64, size: int) -> F64:
     return np.asarray(cv2.invert(crop_from_image)[1], np.float64)
 
 
-def _fixed_point_maps(matrix: F64, size: int) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+def _fixed_point_maps(matrix: F64, size: int) -> Maps:
     """Make maps for ``cv2.remap``: whole pixels (size, size, 2) and index of the weights."""
-    u, v = np.meshgrid(np.arange(size, dtype=np.float64), np.arange(size, dtype=np.float64))
-    x, y, w = (row[0] * u + (row[1] * v + row[2]) for row in matrix)
-    steps = np.rint(np.stack([x, y], axis=-1) * (STEPS / w)[..., None]).astype(np.int64)
-    whole = np.clip(steps // STEPS, *INT16).astype(np.int16)
-    part = steps % STEPS
-    return whole, (part[..., 1] * STEPS + part[..., 0]).astype(np.uint16)
+    index = np.arange(size, dtype=np.float64)
+    x, y, w = (np.add.outer(row[1] * index + row[2], row[0] * index) for row in matrix)
+    whole, part = np.empty((size, size, 2), np.int16), np.zeros((size, size), np.uint16)
+    per_pixel = STEPS / w
+    for axis, steps in enumerate((x, y)):
+        steps *= per_pixel
+        fixed = np.clip(np.rint(steps, out=steps), *STEPS_LIMITS, out=steps).astype(np.int32)
+        whole[..., axis] = fixed >> STEP_BITS
+        part += ((fixed & (STEPS - 1)) << (STEP_BITS * axis)).astype(np.uint16)
+    return whole, part
 
 
 def blob(crop: U8) -> F32:
     """Network input (1, 3, size, size): RGB, 0 to 1."""
-    rgb = crop[..., ::-1].astype(np.float32) * np.float32(1 / 255)
-    return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None])
+    planes = np.empty((1, 3, *crop.shape[:2]), np.float32)
+    for channel, plane in enumerate(cv2.split(crop)):
+        np.multiply(plane, np.float32(1 / 255), out=planes[0, 2 - channel], dtype=np.float32)
+    return planes
 
 
 def letterbox(width: int, height: int) -> F64:

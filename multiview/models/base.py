@@ -34,8 +34,8 @@ class ImageHands:
         Keypoints in pixels of the input image, shape (N, K, 2); the centre of the top-left pixel
         is (0, 0). They may lie outside the image.
     conf
-        Confidence in [0, 1], shape (N, K). MediaPipe rates whole hands only: there, all K values of
-        a hand are its presence.
+        Confidence in [0, 1], shape (N, K): the probability that the keypoint lies within 10 % of
+        the hand's size of the truth, if the detector is calibrated (`multiview.models.confidence`).
     handedness
         Probability of an anatomical right hand, for an ordinary image that is not mirrored,
         shape (N,).

@@ -111,8 +111,8 @@ class DecodingSpec(Config):
     """SimCC bins a pixel."""
     blur: int = Field(11, ge=1, le=63)
     """Width of the Gaussian that DARK decoding smooths the maps with [map px, odd]."""
-    align_corners: bool = False
-    """Maps cover the crop centre to centre instead of edge to edge."""
+    grid: Literal["half_pixel", "index", "corners"] = "half_pixel"
+    """How map pixels lie on crop pixels, see `multiview.models.decode.crop_from_map`."""
 
 
 class SkeletonSpec(Config):

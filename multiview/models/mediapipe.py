@@ -11,20 +11,24 @@ assumed, so what MediaPipe calls "Left" is a right hand.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from multiview._shapes import F64, as_f64
+from multiview._shapes import F64, as_f64, present
 from multiview.core import HAND_21, Skeleton
 from multiview.errors import InputError, ModelError
 from multiview.models._crops import blob, image_from_crop, roi_of_box, rotation_up, sample
 from multiview.models.base import U8, ImageHands, as_bgr, as_rois
 from multiview.models.card import ModelCard, load_card
+from multiview.models.confidence import Calibration, find_calibration
+from multiview.models.cues import hand_cues
 from multiview.models.mediapipe_palm import OUTPUTS as PALM_OUTPUTS
 from multiview.models.mediapipe_palm import find_palms
-from multiview.models.runtime import open_network
+from multiview.models.runtime import F32, open_network, run_each
 
 INPUT_SIZE = 224
 OUTPUTS = ("landmarks", "presence", "handedness")
@@ -96,6 +100,8 @@ class MediaPipeHands:
         load = functools.partial(
             open_network, card, runtime=runtime, provider=provider, threads=threads
         )
+        self._card = card
+        self._calibration = self.calibration(passes=0)
         self._palm = load("palm", outputs=PALM_OUTPUTS)
         self._hand = load("hand", outputs=OUTPUTS)
 
@@ -105,7 +111,22 @@ class MediaPipeHands:
 
     def propose(self, image: U8) -> F64:
         """Search the whole picture by the palm network; see `Detector.propose`."""
-        return find_palms(self._palm, as_bgr(image), self.max_hands, self.min_score)
+        return find_palms(self._palm, [as_bgr(image)], self.max_hands, self.min_score)[0]
+
+    @property
+    def batch(self) -> int:
+        """Pictures worth giving to `detect_batch` at once: 1 on the CPU."""
+        return self._hand.batch
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether confidences are probabilities; else they are the hand's presence."""
+        return self._calibration is not None
+
+    def calibration(self, passes: int) -> Calibration | None:
+        """Calibration of these weights; see `multiview.models.confidence.HasCalibration`."""
+        weights = self._card.weights["hand"].sha256
+        return find_calibration(weights, passes, self._card.folder)
 
     def rois_of(self, xy_px: F64) -> F64:
         """Crops around known keypoints; see `next_rois`."""
@@ -117,54 +138,74 @@ class MediaPipeHands:
         Without ``rois`` the palm network proposes crops, and only hands are returned. With ``rois``
         each crop gets one pass of the landmark network and keeps its row.
         """
-        bgr = as_bgr(image)
-        if rois is not None:
-            return self._read_crops(bgr, as_rois(rois))
-        hands = self._read_crops(bgr, find_palms(self._palm, bgr, self.max_hands, self.min_score))
-        rows = np.argsort(-hands.presence, kind="stable")
-        return hands.take(rows[hands.conf[rows, 0] > 0])
+        return self.detect_batch([image], [rois])[0]
 
     def detect_batch(
         self, images: Sequence[U8], rois: Sequence[F64 | None] | None = None
     ) -> list[ImageHands]:
-        """`detect` for several images, one after another.
-
-        Batching the networks was measured to gain nothing on the CPU, in OpenCV 4 and 5.
-        """
+        """`detect` for several images; the networks take ``batch`` crops at once."""
         wanted = [None] * len(images) if rois is None else list(rois)
         if len(wanted) != len(images):
             raise InputError(f"{len(images)} images but {len(wanted)} entries of rois", "pass both")
-        return [self.detect(image, roi) for image, roi in zip(images, wanted, strict=True)]
+        pictures = [as_bgr(image) for image in images]
+        given = [None if roi is None else as_rois(roi) for roi in wanted]
+        searched = [p for p, roi in zip(pictures, given, strict=True) if roi is None]
+        found = iter(find_palms(self._palm, searched, self.max_hands, self.min_score))
+        crops = [next(found) if roi is None else roi for roi in given]
+        answers = self._read_crops(pictures, crops)
+        return [
+            _best_first(hands) if roi is None else hands
+            for hands, roi in zip(answers, given, strict=True)
+        ]
 
-    def _read_crops(self, bgr: U8, rois: F64) -> ImageHands:
+    def _read_crops(self, pictures: Sequence[U8], rois: Sequence[F64]) -> list[ImageHands]:
         """One row per roi; NaN with confidence 0 where the network sees no hand."""
+        usable = [present(r) for r in rois]
+        inputs = (
+            blob(sample(picture, roi, INPUT_SIZE, cv2.BORDER_REPLICATE))
+            for picture, all_rois, rows in zip(pictures, rois, usable, strict=True)
+            for roi in all_rois[rows]
+        )
+        found = run_each(self._hand, inputs)
+        return [self._hands(r, rows, found) for r, rows in zip(rois, usable, strict=True)]
+
+    def _hands(
+        self, rois: F64, usable: NDArray[np.bool_], found: Iterator[dict[str, F32]]
+    ) -> ImageHands:
+        """Take one picture's answers off `found` and bring them to its pixels."""
         count = len(rois)
         xy_px, z_rel = np.full((count, KEYPOINTS, 2), np.nan), np.full((count, KEYPOINTS), np.nan)
         presence, right = np.zeros(count), np.full(count, np.nan)
-        for i, roi in enumerate(rois):
-            if not np.isfinite(roi).all():
-                continue
-            uvz, presence[i], side = self._read_crop(bgr, roi)
+        for i in np.flatnonzero(usable):
+            uvz, presence[i], side = _read(next(found))
             if presence[i] > self.min_presence:
-                xy_px[i] = image_from_crop(roi, uvz[:, :2], INPUT_SIZE)
-                z_rel[i] = uvz[:, 2] / Z_SCALE * roi[2] / INPUT_SIZE
+                xy_px[i] = image_from_crop(rois[i], uvz[:, :2], INPUT_SIZE)
+                z_rel[i] = uvz[:, 2] / Z_SCALE * rois[i, 2] / INPUT_SIZE
                 right[i] = side
-        found = np.isfinite(xy_px).all(axis=(1, 2))
-        return ImageHands(
+        hands = ImageHands(
             xy_px=xy_px,
-            conf=np.repeat((presence * found)[:, None], KEYPOINTS, axis=1),
+            conf=np.repeat((presence * present(xy_px).all(axis=1))[:, None], KEYPOINTS, axis=1),
             handedness=right,
             presence=presence,
             rois=rois,
             z_rel=z_rel,
         )
+        if self._calibration is None:
+            return hands
+        cues = hand_cues(hands, self.skeleton, next_rois(xy_px))
+        return replace(hands, conf=self._calibration.probability(cues))
 
-    def _read_crop(self, bgr: U8, roi: F64) -> tuple[F64, float, float]:
-        """Landmarks (21, 3) in crop pixels, presence, and probability of a right hand."""
-        crop = sample(bgr, roi, INPUT_SIZE, cv2.BORDER_REPLICATE)
-        found = self._hand(blob(crop))
-        uvz, presence, side = (found[name] for name in OUTPUTS)
-        return np.asarray(uvz, np.float64).reshape(-1, 3), presence.item(), side.item()
+
+def _read(found: dict[str, F32]) -> tuple[F64, float, float]:
+    """Landmarks (21, 3) in crop pixels, presence, and probability of a right hand."""
+    uvz, presence, side = (found[name] for name in OUTPUTS)
+    return np.asarray(uvz, np.float64).reshape(-1, 3), presence.item(), side.item()
+
+
+def _best_first(hands: ImageHands) -> ImageHands:
+    """Only the rows that hold a hand, by presence."""
+    rows = np.argsort(-hands.presence, kind="stable")
+    return hands.take(rows[np.isfinite(hands.xy_px[rows, 0, 0])])
 
 
 def next_rois(xy_px: F64) -> F64:

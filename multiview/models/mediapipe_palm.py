@@ -7,15 +7,22 @@ rectangle, association); numbers below are those of its graph.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from multiview._shapes import F64
-from multiview.models._crops import blob, letterbox, overlap, roi_of_box, rotation_up, sample
+from multiview.models._crops import (
+    blob,
+    letterbox,
+    overlap,
+    roi_of_box,
+    rotation_up,
+    sample_letterbox,
+)
 from multiview.models.base import U8
-from multiview.models.runtime import Network
+from multiview.models.runtime import Network, run_each
 
 INPUT_SIZE = 192
 OUTPUTS = ("boxes", "scores")
@@ -106,15 +113,16 @@ def distinct(rois: F64) -> NDArray[np.int64]:
     return np.array(kept, np.int64)
 
 
-def find_palms(net: Network, image: U8, max_hands: int, min_score: float) -> F64:
-    """Crops of the hands of a BGR image, shape (N, 4), N <= max_hands, best palm first."""
-    height, width = image.shape[:2]
-    square = letterbox(width, height)
-    crop = sample(image, square, INPUT_SIZE, cv2.BORDER_CONSTANT)
-    found = net(blob(crop))
-    raw, logits = (np.asarray(found[name], np.float64) for name in OUTPUTS)
-    scores, palms = decode(raw.reshape(-1, 18), logits.reshape(-1), min_score)
-    _, palms = suppress(scores, palms)
-    palms_px = (palms[:max_hands] - 0.5) * square[2] + square[:2]
-    rois = np.array([palm_to_roi(palm) for palm in palms_px]).reshape(-1, 4)
-    return rois[distinct(rois)]
+def find_palms(net: Network, images: Sequence[U8], max_hands: int, min_score: float) -> list[F64]:
+    """Crops of the hands of BGR images: (N, 4) each, N <= max_hands, best palm first."""
+    inputs = (blob(sample_letterbox(image, INPUT_SIZE)) for image in images)
+    rois = []
+    for image, found in zip(images, run_each(net, inputs), strict=True):
+        raw, logits = (np.asarray(found[name], np.float64) for name in OUTPUTS)
+        scores, palms = decode(raw.reshape(-1, 18), logits.reshape(-1), min_score)
+        _, palms = suppress(scores, palms)
+        square = letterbox(image.shape[1], image.shape[0])
+        palms_px = (palms[:max_hands] - 0.5) * square[2] + square[:2]
+        hands = np.array([palm_to_roi(palm) for palm in palms_px]).reshape(-1, 4)
+        rois.append(hands[distinct(hands)])
+    return rois

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, Protocol
 
 import cv2
@@ -10,18 +12,30 @@ from numpy.typing import NDArray
 
 from multiview.errors import InputError, ModelError
 from multiview.models.card import ModelCard
+from multiview.models.onnx_blocked import blocked, gains_from_blocks
 
-__all__ = ["RUNTIMES", "Network", "Runtime", "check_runtime", "open_network"]
+__all__ = ["RUNTIMES", "Network", "Runtime", "check_runtime", "open_network", "run_each"]
 
 F32 = NDArray[np.float32]
 Runtime = Literal["cv2", "ort"]
 RUNTIMES = ("cv2", "ort")
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+# Crops and pictures a CUDA device is given at once: enough to keep it busy, 10 MB of input.
+CUDA_BATCH = 16
+# Key of the entry by which an ONNX tensor names another file, with its length; OpenCV 5 loads
+# such a file without a word. `multiview models check` parses it in full.
+EXTERNAL_DATA = b"\x0a\x08location"
 INSTALL_ORT = "pip install 'multiview-bootstrapping[ort]', or use --runtime cv2"
 
 
 class Network(Protocol):
-    """A network: float32 (N, C, H, W) in, its outputs by name out, batch first."""
+    """A network: float32 (N, C, H, W) in, its outputs by name out, batch first.
+
+    ``batch`` is the number of pictures worth giving at once: 1 on the CPU, where more were measured
+    to gain nothing and need memory.
+    """
+
+    batch: int
 
     def __call__(self, batch: F32) -> dict[str, F32]:
         """Run the network.
@@ -32,6 +46,18 @@ class Network(Protocol):
             If the network refuses the shape, or an output is not finite.
         """
         ...
+
+
+def run_each(network: Network, inputs: Iterable[F32]) -> Iterator[dict[str, F32]]:
+    """Run a network on inputs (1, C, H, W), ``network.batch`` at once; yield one answer for each.
+
+    Outputs come without the batch axis.
+    """
+    inputs = iter(inputs)
+    while chunk := list(itertools.islice(inputs, network.batch)):
+        found = network(chunk[0] if len(chunk) == 1 else np.concatenate(chunk))
+        for row in range(len(chunk)):
+            yield {name: value[row] for name, value in found.items()}
 
 
 def check_runtime(runtime: str, provider: str) -> None:
@@ -95,6 +121,11 @@ def open_network(
     """
     check_runtime(runtime, provider)
     data, where = card.read(part), str(card.path(part))
+    if EXTERNAL_DATA in data:
+        raise ModelError(
+            f"{where} keeps tensors in other files",
+            "save the network as one file (onnx.save_model without external data)",
+        )
     if runtime == "ort":
         return _OrtNetwork(data, where, outputs, provider, threads)
     if threads is not None:
@@ -103,6 +134,8 @@ def open_network(
 
 
 class _Cv2Network:
+    batch = 1
+
     def __init__(self, data: bytes, where: str, outputs: tuple[str, ...], name: str) -> None:
         self._where, self._outputs, self._name = where, outputs, name
         try:
@@ -130,13 +163,16 @@ class _OrtNetwork:
     def __init__(
         self, data: bytes, where: str, outputs: tuple[str, ...], provider: str, threads: int | None
     ) -> None:
-        ort = _onnxruntime()
+        ort, cuda = _onnxruntime(), provider == "cuda"
+        self.batch = CUDA_BATCH if cuda else 1
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads or 1, 1
         # waiting threads would burn a core each
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
         try:
+            if not cuda and gains_from_blocks(data):
+                data = blocked(data)
             self._session = ort.InferenceSession(data, options, providers=[PROVIDERS[provider]])
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise ModelError(

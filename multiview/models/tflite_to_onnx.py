@@ -9,6 +9,14 @@ What the conversion does: NHWC to NCHW, float16 weights to float32 (their ``DEQU
 away), TFLite's ``SAME`` to explicit and, at stride 2, asymmetric pads, batch left free. It knows
 just the operators and options that occur in these networks, and stops at any other.
 
+Two rewrites keep OpenCV 5 in its fast memory layout, in which it has no Clip (measured in
+``experiments/07-speed``). Both are exact but for rounding:
+
+* A network with ReLU6 computes in sixths: the first weights and all biases are divided by 6, the
+  outputs multiplied by 6, and ``min(max(x, 0), 6)`` becomes ``HardSigmoid`` of slope 1, which is
+  fused into the convolution before it. All operators in between are homogeneous.
+* Zero channels are appended by a 1 x 1 convolution with a rectangular identity matrix.
+
 Why not OpenCV's own TFLite importer: that of 4.13 and 4.14 silently drops a bias.
 """
 
@@ -45,7 +53,12 @@ OPSET = 13  # the lowest with every operator below in its present form; read by 
 IR_VERSION = 8
 Array = NDArray[Any]
 
-_ACTIVATIONS = {0: None, 1: "Relu", 3: "Relu6"}
+RELU6 = 3
+_ACTIVATIONS = {0: None, 1: "Relu", RELU6: "Relu6"}
+_CONVOLUTIONS = {
+    tflite.BuiltinOperator.CONV_2D: tflite.Conv2DOptions,
+    tflite.BuiltinOperator.DEPTHWISE_CONV_2D: tflite.DepthwiseConv2DOptions,
+}
 _NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
 _DTYPES = {
     tflite.TensorType.FLOAT16: np.float16,
@@ -63,6 +76,7 @@ class _Converter:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self.folded: dict[int, Array] = {}  # tensors that DEQUANTIZE makes from constants
+        self.unit = np.float32(6 if self._has_relu6() else 1)  # of all features, see above
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Shape as TFLite has it (NHWC)."""
@@ -97,16 +111,28 @@ class _Converter:
         if kind == "Relu":
             self.node("Relu", [before], output)
         elif kind == "Relu6":
-            low = self.weight(f"{output}_0", np.array(0, np.float32))
-            high = self.weight(f"{output}_6", np.array(6, np.float32))
-            self.node("Clip", [before, low, high], output)
+            self.node("HardSigmoid", [before], output, alpha=1.0, beta=0.0)
+
+    def _has_relu6(self) -> bool:
+        """Whether a convolution has it fused; `activated` refuses what else may have it."""
+        operators = [self.graph.Operators(i) for i in range(self.graph.OperatorsLength())]
+        return any(
+            _options(op, kind).FusedActivationFunction() == RELU6
+            for op in operators
+            for code, kind in _CONVOLUTIONS.items()
+            if self.code(op) == code
+        )
+
+    def code(self, op: Any) -> int:
+        """Kind of an operator; files before schema 3a have it in the deprecated field."""
+        entry = self.model.OperatorCodes(op.OpcodeIndex())
+        return int(max(entry.BuiltinCode(), entry.DeprecatedBuiltinCode()))
 
     def run(self) -> None:
         """Convert every operator, in the file's order (which is an order of execution)."""
         for i in range(self.graph.OperatorsLength()):
             op = self.graph.Operators(i)
-            entry = self.model.OperatorCodes(op.OpcodeIndex())
-            code = max(entry.BuiltinCode(), entry.DeprecatedBuiltinCode())
+            code = self.code(op)
             if code not in _OPERATORS:
                 raise ModelError(
                     f"operator {i} is {_NAMES.get(code, code)}, which this converter does not "
@@ -158,7 +184,10 @@ def _convolution(c: _Converter, o: Any, ins: list[int], out: int, w: Array, grou
     if o.DilationHFactor() != 1 or o.DilationWFactor() != 1:
         raise ModelError(f"dilated convolution {_name(out)} is not supported")
     name = _name(out)
-    inputs = [_name(ins[0]), c.weight(f"{name}_w", w), c.weight(f"{name}_b", c.constant(ins[2]))]
+    if ins[0] == c.graph.Inputs(0):
+        w = w / c.unit
+    bias = c.constant(ins[2]) / c.unit
+    inputs = [_name(ins[0]), c.weight(f"{name}_w", w), c.weight(f"{name}_b", bias)]
     window = _window(c, o, ins[0], w.shape[2:])
     c.activated(
         name,
@@ -205,11 +234,12 @@ def _max_pool(c: _Converter, op: Any, ins: list[int], out: int) -> None:
 def _pad(c: _Converter, op: Any, ins: list[int], out: int) -> None:
     """Zero channels appended so that a residual fits the wider layer it is added to."""
     pads = c.constant(ins[1]).astype(np.int64)
-    nchw = pads[[0, 3, 1, 2]].T.reshape(
-        -1
-    )  # rows are NHWC (before, after); ONNX: all befores first
-    name = _name(out)
-    c.node("Pad", [_name(ins[0]), c.weight(f"{name}_pads", nchw)], name, mode="constant")
+    appended = int(pads[3, 1])
+    if np.count_nonzero(pads) != 1 or appended <= 0:
+        raise ModelError(f"pad {_name(out)} is not of channels at the end")
+    count, name = c.shape(ins[0])[3], _name(out)
+    eye = np.eye(count + appended, count, dtype=np.float32)[..., None, None]
+    c.node("Conv", [_name(ins[0]), c.weight(f"{name}_eye", eye)], name, kernel_shape=[1, 1])
 
 
 def _resize(c: _Converter, op: Any, ins: list[int], out: int) -> None:
@@ -246,10 +276,12 @@ def _mean(c: _Converter, op: Any, ins: list[int], out: int) -> None:
 
 def _fully_connected(c: _Converter, op: Any, ins: list[int], out: int) -> None:
     name, code = _name(out), _options(op, tflite.FullyConnectedOptions).FusedActivationFunction()
+    if code:
+        raise ModelError(f"fully connected layer {name} has an activation")
     weights = c.weight(f"{name}_w", c.constant(ins[1]))
     bias = c.weight(f"{name}_b", c.constant(ins[2]))
     inputs = [_name(ins[0]), weights, bias]
-    c.activated(name, code, lambda made: c.node("Gemm", inputs, made, transB=1))
+    c.node("Gemm", inputs, name, transB=1, alpha=float(c.unit))
 
 
 def _logistic(c: _Converter, op: Any, ins: list[int], out: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from multiview.progress import Progress, progress_bar, say
 from multiview.stage import Stage, provenance
 from multiview.stages.sync_text import sync_text
 
-__all__ = ["run_detect"]
+__all__ = ["detection_figures", "run_detect"]
 
 # Frame sets a shard: what a kill can lose at most, some seconds of work.
 SHARD_SETS = 60
@@ -27,7 +28,11 @@ def run_detect(
     out: Path,
     *,
     detector: str = "hand",
+    runtime: str = "cv2",
+    provider: str = "cpu",
     max_hands: int = 2,
+    search_every: int = 0,
+    workers: int | None = None,
     force: bool = False,
 ) -> Path:
     """Detect and write ``detections.parquet`` into ``out``; finished shards are not redone.
@@ -38,14 +43,24 @@ def run_detect(
         The take.
     out
         Output folder.
-    detector
-        Name for `multiview.load_detector`.
+    detector, runtime, provider
+        For `multiview.load_detector`.
     max_hands
         Hands kept a picture.
+    search_every
+        0: every picture on its own. 1 or more: track, see `multiview.detection.detect`; trackers
+        start anew with every shard, so that an interrupted run ends as it would have.
+    workers
+        Threads; None: one a core that this process may use. The result is the same.
     force
         Replace an older, different result.
     """
-    config = {"detector": detector, "max_hands": max_hands}
+    config = {
+        "detector": detector,
+        "runtime": runtime,
+        "max_hands": max_hands,
+        "search_every": search_every,
+    }
     stage = Stage("detect", config, {"capture": capture.digest}, out, force)
     if stage.done:
         say(f"detect: {out} is up to date")
@@ -54,7 +69,10 @@ def run_detect(
     sets = len(capture.frame_ids)
     if not sets:
         raise CaptureError("the capture has no frame sets", "check the videos with a player")
-    network = load_detector(detector, max_hands=max_hands)
+    workers = workers or usable_cores()
+    network = load_detector(
+        detector, runtime=runtime, provider=provider, threads=None, max_hands=max_hands
+    )
     shards = []
     with progress_bar() as progress:
         for number, start in enumerate(range(0, sets, SHARD_SETS)):
@@ -68,6 +86,8 @@ def run_detect(
                     start=start,
                     stop=stop,
                     max_hands=max_hands,
+                    workers=workers,
+                    search_every=search_every,
                     progress=report,
                 )
                 write_detections(part, path)
@@ -77,13 +97,20 @@ def run_detect(
     write_detections(dets, stage.work / "detections.parquet", about)
     for path in shards:
         path.unlink()
-    figures = _figures(dets, capture)
+    figures = detection_figures(dets, capture)
     stage.finish(figures)
     say(
         f"detect: a hand in {figures['pictures_with_hand']} of {figures['pictures']} pictures "
         f"-> {out / 'detections.parquet'}"
     )
     return out
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may run on (fewer than the machine's in a container)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _offset(progress: Progress, capture: Capture, start: int) -> Progress:
@@ -93,7 +120,8 @@ def _offset(progress: Progress, capture: Capture, start: int) -> Progress:
     return lambda what, done, _: progress(what, before + done, total)
 
 
-def _figures(dets: Detections, capture: Capture) -> dict[str, object]:
+def detection_figures(dets: Detections, capture: Capture) -> dict[str, object]:
+    """Count the pictures, and those with a hand, for the manifest."""
     found = np.asarray(dets.valid.any((-1, -2)), np.bool_)
     pictures = capture.index >= 0
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def run_triangulate(
     write_points(points, stage.work / "points.parquet", about)
     write_rig(rig.select(dets.camera_names), stage.work / "rig.yaml")
     write_text(stage.work / "report.md", _markdown(points, report, figures))
-    stage.finish(figures)
+    stage.finish(figures | {"detections": _way(table, out)})
     say(
         f"triangulate: {figures['share_recovered']:.0%} of the keypoints in frames with a hand, "
         f"reprojection median {figures['reprojection_median_px']:.2f} px "
@@ -80,6 +81,14 @@ def run_triangulate(
             "no vote was possible, an error of one view stays unseen"
         )
     return out
+
+
+def _way(table: Path, out: Path) -> str:
+    """Path of the detections from the output folder, so that both may move together."""
+    try:
+        return os.path.relpath(table.resolve(), out.resolve())
+    except ValueError:  # on another drive
+        return str(table.resolve())
 
 
 def point_figures(points: Points3D, dets: Detections) -> dict[str, float]:

@@ -37,7 +37,12 @@ def _bgr(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def draw_hand(
-    image: Image, xy_px: F64, skeleton: Skeleton, layer: str = Layer.SOLID, scale: float = 1.0
+    image: Image,
+    xy_px: F64,
+    skeleton: Skeleton,
+    layer: str = Layer.SOLID,
+    scale: float = 1.0,
+    unsure: NDArray[np.bool_] | None = None,
 ) -> None:
     """Draw one hand in place.
 
@@ -54,7 +59,10 @@ def draw_hand(
         only (rejected detections).
     scale
         Line widths are for a hand of about 200 px at 1.
+    unsure
+        Keypoints of a solid hand that are rings, with thin bones, shape (K,).
     """
+    unsure = np.zeros(len(xy_px), np.bool_) if unsure is None else unsure
     ok = present(np.where(np.abs(xy_px) < 1e5, xy_px, np.nan))
     thick = max(1, round((2 if layer == Layer.SOLID else 1) * scale))
     radius = max(2, round(3.5 * scale))
@@ -63,15 +71,17 @@ def draw_hand(
             if ok[a] and ok[b]:
                 color = _bgr(skeleton.colors[b])
                 ends = _fixed(xy_px[a]), _fixed(xy_px[b])
-                cv2.line(image, *ends, color, thick, cv2.LINE_AA, SHIFT)
+                width = 1 if unsure[a] or unsure[b] else thick
+                cv2.line(image, *ends, color, width, cv2.LINE_AA, SHIFT)
     for k in np.flatnonzero(ok):
         color = _bgr(skeleton.colors[k])
         if layer == Layer.CROSS:
             x, y = np.round(xy_px[k]).astype(int).tolist()
             cv2.drawMarker(image, (x, y), color, cv2.MARKER_TILTED_CROSS, 2 * radius + 3, thick)
             continue
-        fill = cv2.FILLED if layer == Layer.SOLID else thick
-        grow = radius if layer == Layer.SOLID else radius + 2
+        solid = layer == Layer.SOLID and not unsure[k]
+        fill = cv2.FILLED if solid else thick
+        grow = radius if solid else radius + 2
         cv2.circle(image, _fixed(xy_px[k]), grow << SHIFT, color, fill, cv2.LINE_AA, SHIFT)
 
 

@@ -16,10 +16,11 @@ from multiview.progress import Progress
 from multiview.viz.overlay import caption
 from multiview.viz.sheet import draw_take
 
-__all__ = ["write_overlays"]
+__all__ = ["VideoWriter", "write_overlays"]
 
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 DEFAULT_FPS = 30.0
+TICK = Fraction(1, 90_000)  # of films with times, as in MPEG
 
 
 def write_overlays(
@@ -46,7 +47,8 @@ def write_overlays(
     paths, done, total = [], 0, int((capture.index >= 0).sum())
     for v, name in enumerate(capture.names):
         path = folder / f"{name}.mp4"
-        with replacing(path) as temporary, _Writer(temporary, capture, v) as writer:
+        fps, size_wh = _mean_fps(capture, v), capture.sizes_wh[v]
+        with replacing(path) as temporary, VideoWriter(temporary, size_wh, fps) as writer:
             for f, image in capture.images(v):
                 draw_take(image, dets, points, xy[v, f], (v, f), IDENTITY)
                 caption(image, f"{name} #{points.frame_ids[f]}")
@@ -58,29 +60,49 @@ def write_overlays(
     return paths
 
 
-class _Writer:
-    """An H.264 encoder at the take's mean rate."""
+class VideoWriter:
+    """An H.264 encoder; use as a context.
 
-    def __init__(self, path: Path, capture: Capture, view: int) -> None:
-        step = np.diff(capture.times[view][np.isfinite(capture.times[view])])
-        fps = 1 / float(np.median(step)) if step.size else DEFAULT_FPS
-        width, height = (s - s % 2 for s in capture.sizes_wh[view])
+    Parameters
+    ----------
+    path
+        The mp4 file.
+    size_wh
+        Of the pictures; odd sizes lose their last row or column.
+    fps
+        Constant rate, for pictures that are added without a time.
+    """
+
+    def __init__(self, path: Path, size_wh: tuple[int, int], fps: float = DEFAULT_FPS) -> None:
+        width, height = (s - s % 2 for s in size_wh)
         self.container = av.open(str(path), "w", options={"movflags": "+faststart"})
-        self.stream = self.container.add_stream("libx264", Fraction(fps).limit_denominator(1001))
+        rate = Fraction(fps).limit_denominator(1001)
+        self.stream = self.container.add_stream("libx264", rate)
         self.stream.width, self.stream.height = width, height
         self.stream.pix_fmt = "yuv420p"
         self.stream.options = {"crf": "20", "preset": "veryfast"}
+        self._last = -1
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> VideoWriter:
         return self
 
-    def add(self, image: NDArray[np.uint8]) -> None:
-        """Encode one BGR picture; odd sizes lose their last row or column."""
+    def add(self, image: NDArray[np.uint8], time_s: float | None = None) -> None:
+        """Encode one BGR picture; with times [s] the film keeps uneven intervals."""
         cut = np.ascontiguousarray(image[: self.stream.height, : self.stream.width])
-        for packet in self.stream.encode(av.VideoFrame.from_ndarray(cut, format="bgr24")):
+        frame = av.VideoFrame.from_ndarray(cut, format="bgr24")
+        if time_s is not None:
+            self._last = max(self._last + 1, round(time_s / TICK))
+            frame.pts, frame.time_base = self._last, TICK
+            self.stream.codec_context.time_base = TICK
+        for packet in self.stream.encode(frame):
             self.container.mux(packet)
 
     def __exit__(self, *_: object) -> None:
         for packet in self.stream.encode():
             self.container.mux(packet)
         self.container.close()
+
+
+def _mean_fps(capture: Capture, view: int) -> float:
+    step = np.diff(capture.times[view][np.isfinite(capture.times[view])])
+    return 1 / float(np.median(step)) if step.size else DEFAULT_FPS

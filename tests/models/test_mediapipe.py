@@ -47,7 +47,9 @@ def test_one_hand_is_complete_and_sane(full, photo):
     assert len(hands) == 1
     assert hands.xy_px.shape == (1, 21, 2)
     assert hands.conf.shape == hands.z_rel.shape == (1, 21)
-    assert np.all(hands.conf == hands.presence[:, None])
+    assert full.calibrated
+    assert np.all((hands.conf > 0) & (hands.conf < 1))
+    assert np.ptp(hands.conf) > 0.01  # each keypoint its own
     assert hands.presence[0] > 0.5
     height, width = photo.shape[:2]
     assert np.all((hands.xy_px >= 0) & (hands.xy_px < [width, height]))
@@ -265,6 +267,8 @@ def test_next_rois_is_mediapipes_rule():
 class FixedNet:
     """A palm network that always gives the same answer."""
 
+    batch = 1
+
     def __init__(self, raw, logits):
         self.answer = raw[None], logits[None, :, None]
 
@@ -282,10 +286,10 @@ def test_palms_of_one_hand_give_one_crop():
         points[2, 1] -= 0.05
         raw[row], logits[row] = np.concatenate([box, points.ravel()]) * 192, score
     image = np.zeros((1000, 1000, 3), np.uint8)
-    rois = find_palms(FixedNet(raw, logits), image, 3, 0.5)
+    (rois,) = find_palms(FixedNet(raw, logits), [image], 3, 0.5)
     np.testing.assert_allclose(rois, [[470, 450, 260, 0], [800, 450, 260, 0]], atol=1e-6)
-    assert len(find_palms(FixedNet(raw, logits), image, 1, 0.5)) == 1
-    assert len(find_palms(FixedNet(raw, logits), image, 3, 0.8)) == 1
+    assert len(find_palms(FixedNet(raw, logits), [image], 1, 0.5)[0]) == 1
+    assert len(find_palms(FixedNet(raw, logits), [image], 3, 0.8)[0]) == 1
 
 
 def test_the_identity_crop_is_the_image():
