@@ -116,6 +116,10 @@ class Detect(_KeypointFiles):
     """What runs the networks: OpenCV or onnxruntime."""
     provider: str = "cpu"
     """Of onnxruntime: cpu or cuda."""
+    passes: Literal[0, 1, 2, 4, 8] = 0
+    """Takes: read every hand so many times more; a smaller error and a sharper confidence."""
+    workers: int | None = Field(None, ge=1)
+    """Takes: threads that detect; one a core by default. The result is the same."""
     max_hands: int = Field(2, ge=1, le=20)
     """Hands kept a picture."""
     map: str | None = None
@@ -171,7 +175,11 @@ class Detect(_KeypointFiles):
             self.input.open(self.capture),
             out,
             detector=self.detector,
+            runtime=self.runtime,
+            provider=self.provider,
+            passes=self.passes,
             max_hands=self.max_hands,
+            workers=self.workers,
             force=self.force,
         )
 

@@ -30,6 +30,7 @@ def run_detect(
     detector: str = "hand",
     runtime: str = "cv2",
     provider: str = "cpu",
+    passes: int = 0,
     max_hands: int = 2,
     search_every: int = 0,
     workers: int | None = None,
@@ -43,7 +44,7 @@ def run_detect(
         The take.
     out
         Output folder.
-    detector, runtime, provider
+    detector, runtime, provider, passes
         For `multiview.load_detector`.
     max_hands
         Hands kept a picture.
@@ -58,6 +59,7 @@ def run_detect(
     config = {
         "detector": detector,
         "runtime": runtime,
+        "passes": passes,
         "max_hands": max_hands,
         "search_every": search_every,
     }
@@ -71,7 +73,7 @@ def run_detect(
         raise CaptureError("the capture has no frame sets", "check the videos with a player")
     workers = workers or usable_cores()
     network = load_detector(
-        detector, runtime=runtime, provider=provider, threads=None, max_hands=max_hands
+        detector, passes=passes, runtime=runtime, provider=provider, max_hands=max_hands
     )
     shards = []
     with progress_bar() as progress:

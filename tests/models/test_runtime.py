@@ -49,9 +49,7 @@ def test_the_rewrite_for_blocks_is_the_same_function():
     data, (image,) = load_card("mediapipe-lite").read("palm"), inputs(1)
     made = blocked(data)
     assert b"PRelu" in data
-    assert not any(
-        n.op_type == "PRelu" for n in onnx.load_from_string(made).graph.node
-    )
+    assert not any(n.op_type == "PRelu" for n in onnx.load_from_string(made).graph.node)
     assert not gains_from_blocks(load_card("mediapipe-lite").read("hand"))
     assert_same(raw_session(made)(image), raw_session(data)(image))
 
