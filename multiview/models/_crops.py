@@ -45,10 +45,8 @@ def image_from_crop(roi: F64, uv: F64, size: int) -> F64:
     ndarray
         Image pixels, shape (..., 2).
     """
-    centre, side, angle = roi[:2], roi[2], roi[3]
-    cos, sin = np.cos(angle), np.sin(angle)
-    image_from_roi = np.array([[cos, -sin], [sin, cos]])
-    xy: F64 = centre + (uv / size - 0.5) * side @ image_from_roi.T
+    centre, side = roi[:2], roi[2]
+    xy: F64 = centre + (uv / size - 0.5) * side @ turn(roi[3]).T
     return xy
 
 
@@ -130,6 +128,19 @@ def rotation_up(start: F64, end: F64) -> float:
     dx, dy = end - start
     angle = np.pi / 2 - np.arctan2(-dy, dx)
     return float(angle - 2 * np.pi * np.floor((angle + np.pi) / (2 * np.pi)))
+
+
+def turn(angle: float) -> F64:
+    """Matrix (2, 2) from the axes of a turned crop to those of the image."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin], [sin, cos]])
+
+
+def box_of_points(xy: F64, angle: float) -> F64:
+    """Tight box around points (N, 2) along turned axes: centre x, y in the image, width, height."""
+    along = xy @ turn(angle)
+    low, high = along.min(axis=0), along.max(axis=0)
+    return np.concatenate([turn(angle) @ ((low + high) / 2), high - low])
 
 
 def roi_of_box(box: F64, angle: float, shift: float, scale: float) -> F64:

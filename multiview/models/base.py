@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview._shapes import F64, as_f64, check_shapes, freeze
+from multiview._shapes import F64, as_f64, check_shapes, freeze, present
 from multiview.core import Skeleton
 from multiview.errors import InputError
 
@@ -85,6 +85,11 @@ class ImageHands:
             z_rel=None if self.z_rel is None else self.z_rel[rows],
         )
 
+    def best_first(self) -> ImageHands:
+        """Only the rows that hold a hand, by presence."""
+        rows = np.argsort(-self.presence, kind="stable")
+        return self.take(rows[present(self.xy_px[rows]).any(axis=1)])
+
 
 @runtime_checkable
 class Detector(Protocol):
@@ -142,6 +147,22 @@ class Detector(Protocol):
     ) -> list[ImageHands]:
         """`detect` for several images; ``rois`` has one entry per image."""
         ...
+
+
+def rois_of_each(
+    images: Sequence[U8], rois: Sequence[F64 | None] | None
+) -> list[tuple[U8, F64 | None]]:
+    """Pair the images of `Detector.detect_batch` with their rois; None: search the image.
+
+    Raises
+    ------
+    InputError
+        If there are more of one than of the other.
+    """
+    wanted = [None] * len(images) if rois is None else rois
+    if len(wanted) != len(images):
+        raise InputError(f"{len(images)} images but {len(wanted)} entries of rois", "pass both")
+    return list(zip(images, wanted, strict=True))
 
 
 def as_bgr(image: Any) -> U8:

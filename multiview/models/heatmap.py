@@ -16,8 +16,8 @@ import numpy as np
 
 from multiview._shapes import F64, as_f64, check_shapes, present
 from multiview.errors import InputError
-from multiview.models._crops import F32, roi_of_box, rotation_up
-from multiview.models.base import U8, ImageHands, as_bgr, as_rois
+from multiview.models._crops import F32, box_of_points, roi_of_box, rotation_up
+from multiview.models.base import U8, ImageHands, as_bgr, as_rois, rois_of_each
 from multiview.models.card import ModelCard
 from multiview.models.decode import Method
 from multiview.models.keypoint_network import KeypointNetwork
@@ -128,17 +128,14 @@ class HeatmapDetector:
         self, images: Sequence[U8], rois: Sequence[F64 | None] | None = None
     ) -> list[ImageHands]:
         """`detect` for several images; their crops share forward passes."""
-        wanted = [None] * len(images) if rois is None else list(rois)
-        if len(wanted) != len(images):
-            raise InputError(f"{len(images)} images but {len(wanted)} entries of rois", "pass both")
-        pictures = [as_bgr(image) for image in images]
+        pairs = [(as_bgr(image), rows) for image, rows in rois_of_each(images, rois)]
         found = [
             self._propose(picture) if rows is None else _unknown_side(as_rois(rows))
-            for picture, rows in zip(pictures, wanted, strict=True)
+            for picture, rows in pairs
         ]
-        hands = self._read(pictures, [f[0] for f in found], [f[1] for f in found])
+        hands = self._read([p for p, _ in pairs], [f[0] for f in found], [f[1] for f in found])
         return [
-            _only_hands(h) if rows is None else h for h, rows in zip(hands, wanted, strict=True)
+            h.best_first() if rows is None else h for h, (_, rows) in zip(hands, pairs, strict=True)
         ]
 
     def maps(self, image: U8, rois: F64) -> F32:
@@ -230,12 +227,8 @@ def _rois_around(xy_px: F64, card: ModelCard) -> F64:
             angle = rotation_up(xy[WRIST], xy[MIDDLE_BASE])  # NaN if one of them is missing
         if seen.mean() < SHARE_FOR_ROI or not np.isfinite(angle):
             continue
-        cos, sin = np.cos(angle), np.sin(angle)
-        image_from_roi = np.array([[cos, -sin], [sin, cos]])
-        along = xy[seen] @ image_from_roi
-        low, high = along.min(axis=0), along.max(axis=0)
-        if (high > low).any():
-            box = np.concatenate([image_from_roi @ ((low + high) / 2), high - low])
+        box = box_of_points(xy[seen], angle)
+        if box[2:].any():
             rois[i] = roi_of_box(box, angle, 0.0, card.crop.scale)
     return rois
 
@@ -263,9 +256,3 @@ def _best(jobs: list[_Job], rating: F64) -> dict[int, float]:
 
 def _unknown_side(rois: F64) -> tuple[F64, F64]:
     return rois, np.full(len(rois), np.nan)
-
-
-def _only_hands(hands: ImageHands) -> ImageHands:
-    """Rows with a hand, best first."""
-    rows = np.argsort(-hands.presence, kind="stable")
-    return hands.take(rows[present(hands.xy_px[rows]).any(axis=1)])

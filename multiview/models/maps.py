@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from multiview._shapes import F64
 from multiview.errors import InputError
+from multiview.models._crops import turn
 from multiview.models.base import U8, Detector
 
 __all__ = ["keypoint_maps", "keypoint_number"]
@@ -90,6 +91,4 @@ def _density(xy: F64, roi: F64) -> NDArray[np.float32]:
 
 def _map_from_image(roi: F64, xy: F64) -> F64:
     """Pixels of a map (their centres) that covers the roi edge to edge."""
-    cos, sin = np.cos(roi[3]), np.sin(roi[3])
-    image_from_roi = np.array([[cos, -sin], [sin, cos]])
-    return np.asarray(((xy - roi[:2]) @ image_from_roi / roi[2] + 0.5) * SIDE - 0.5)
+    return np.asarray(((xy - roi[:2]) @ turn(roi[3]) / roi[2] + 0.5) * SIDE - 0.5)

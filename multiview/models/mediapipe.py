@@ -21,8 +21,15 @@ from numpy.typing import NDArray
 from multiview._shapes import F64, as_f64, present
 from multiview.core import HAND_21, Skeleton
 from multiview.errors import InputError, ModelError
-from multiview.models._crops import blob, image_from_crop, roi_of_box, rotation_up, sample
-from multiview.models.base import U8, ImageHands, as_bgr, as_rois
+from multiview.models._crops import (
+    blob,
+    box_of_points,
+    image_from_crop,
+    roi_of_box,
+    rotation_up,
+    sample,
+)
+from multiview.models.base import U8, ImageHands, as_bgr, as_rois, rois_of_each
 from multiview.models.card import ModelCard, load_card
 from multiview.models.confidence import Calibration, find_calibration
 from multiview.models.cues import hand_cues
@@ -144,17 +151,15 @@ class MediaPipeHands:
         self, images: Sequence[U8], rois: Sequence[F64 | None] | None = None
     ) -> list[ImageHands]:
         """`detect` for several images; the networks take ``batch`` crops at once."""
-        wanted = [None] * len(images) if rois is None else list(rois)
-        if len(wanted) != len(images):
-            raise InputError(f"{len(images)} images but {len(wanted)} entries of rois", "pass both")
-        pictures = [as_bgr(image) for image in images]
-        given = [None if roi is None else as_rois(roi) for roi in wanted]
+        pairs = rois_of_each(images, rois)
+        pictures = [as_bgr(image) for image, _ in pairs]
+        given = [None if roi is None else as_rois(roi) for _, roi in pairs]
         searched = [p for p, roi in zip(pictures, given, strict=True) if roi is None]
         found = iter(find_palms(self._palm, searched, self.max_hands, self.min_score))
         crops = [next(found) if roi is None else roi for roi in given]
         answers = self._read_crops(pictures, crops)
         return [
-            _best_first(hands) if roi is None else hands
+            hands.best_first() if roi is None else hands
             for hands, roi in zip(answers, given, strict=True)
         ]
 
@@ -202,12 +207,6 @@ def _read(found: dict[str, F32]) -> tuple[F64, float, float]:
     return np.asarray(uvz, np.float64).reshape(-1, 3), presence.item(), side.item()
 
 
-def _best_first(hands: ImageHands) -> ImageHands:
-    """Only the rows that hold a hand, by presence."""
-    rows = np.argsort(-hands.presence, kind="stable")
-    return hands.take(rows[np.isfinite(hands.xy_px[rows, 0, 0])])
-
-
 def next_rois(xy_px: F64) -> F64:
     """Crops for a second look or for the next frame, from keypoints: MediaPipe's tracking rule.
 
@@ -244,12 +243,7 @@ def _roi_of_keypoints(xy: F64) -> F64:
     """Rotate so that the knuckles are above the wrist, then frame palm and middle joints."""
     fingers = ((xy[INDEX_BASE] + xy[RING_BASE]) / 2 + xy[MIDDLE_BASE]) / 2
     angle = rotation_up(xy[WRIST], fingers)
-    cos, sin = np.cos(angle), np.sin(angle)
-    image_from_roi = np.array([[cos, -sin], [sin, cos]])
-    along = xy[list(PALM_AND_PIP)] @ image_from_roi
-    low, high = along.min(axis=0), along.max(axis=0)
-    box = np.concatenate([image_from_roi @ ((low + high) / 2), high - low])
-    return roi_of_box(box, angle, ROI_SHIFT, ROI_SCALE)
+    return roi_of_box(box_of_points(xy[list(PALM_AND_PIP)], angle), angle, ROI_SHIFT, ROI_SCALE)
 
 
 def _check_card(card: ModelCard) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from multiview._shapes import F64
 from multiview.errors import InputError
 from multiview.models._crops import F32, letterbox
-from multiview.models.base import U8, ImageHands, as_bgr
+from multiview.models.base import U8, ImageHands, as_bgr, rois_of_each
 from multiview.models.card import ModelCard
 from multiview.models.keypoint_network import check_decoding, check_outputs, network_part
 from multiview.models.runtime import open_network
@@ -115,10 +115,7 @@ class OpenPoseSeed:
         self, images: Sequence[U8], rois: Sequence[F64 | None] | None = None
     ) -> list[ImageHands]:
         """`detect` for several images, one after another."""
-        wanted = [None] * len(images) if rois is None else list(rois)
-        if len(wanted) != len(images):
-            raise InputError(f"{len(images)} images but {len(wanted)} entries of rois", "pass both")
-        return [self.detect(image, roi) for image, roi in zip(images, wanted, strict=True)]
+        return [self.detect(image, roi) for image, roi in rois_of_each(images, rois)]
 
     def _read(self, bgr: U8) -> tuple[F64, F64]:
         """Peaks (K, 2) [px] and their values (K,)."""
