@@ -8,7 +8,7 @@ import pytest
 
 from multiview import cli
 from multiview.calib.board import load_board
-from multiview.cli import Init
+from multiview.verbs.chain import Init, Triangulate
 
 POSITIONAL = Init.model_fields["folder"].metadata[0]
 HEAVY = ("cv2", "pyarrow", "scipy", "av")
@@ -111,7 +111,7 @@ def test_init_leaves_no_temporary_file(tmp_path):
 
 def test_config_file_gives_defaults_that_options_override(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(cli.Triangulate, "run", lambda self: seen.append(self))
+    monkeypatch.setattr(Triangulate, "run", lambda self: seen.append(self))
     file = tmp_path / "run.yaml"
     file.write_text("detections: d\nrig: r.yaml\nout: o\nransac: {inlier_px: 3, min_views: 3}\n")
     base = ["triangulate", "--config", str(file)]

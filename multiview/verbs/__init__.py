@@ -1,0 +1,20 @@
+"""The verbs of the command line: what each takes, as a strict configuration that can run."""
+
+from multiview.config import Config
+from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
+from multiview.verbs.detect import Detect
+from multiview.verbs.models import Convert, Models
+
+__all__ = ["VERBS"]
+
+VERBS: dict[str, type[Config]] = {
+    "init": Init,
+    "calibrate": Calibrate,
+    "detect": Detect,
+    "triangulate": Triangulate,
+    "label": Label,
+    "evaluate": Evaluate,
+    "convert": Convert,
+    "models": Models,
+    "demo": Demo,
+}
