@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -89,8 +90,11 @@ def whole(take, tmp_path_factory):
 
 def shards(out):
     """Finished parts of a run: what was written when."""
-    partial = out.with_name(f"{out.name}.partial")
-    return {p.name: p.stat().st_mtime_ns for p in partial.glob("shard-*.parquet")}
+    found = {}
+    for path in out.with_name(f"{out.name}.partial").glob("shard-*.parquet"):
+        with suppress(FileNotFoundError):  # the run has just ended and tidied up
+            found[path.name] = path.stat().st_mtime_ns
+    return found
 
 
 def stop_after_first_shard(take, out, number):

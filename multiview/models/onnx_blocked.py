@@ -1,8 +1,8 @@
 """Rewrite of PRelu networks so that onnxruntime keeps its fast memory layout on x86 CPUs.
 
-There onnxruntime stores feature maps in blocks of 8 or 16 channels (NCHWc), which halves the time
-of a convolution. It has no blocked PRelu, so it goes back to the plain layout and a slow PRelu
-after every convolution: half the time of MediaPipe's palm networks, see ``experiments/07-speed``.
+There onnxruntime stores feature maps in blocks of 8 or 16 channels (NCHWc), in which a
+convolution is faster. It has no blocked PRelu, so it goes back to the plain layout and a slow PRelu
+after every convolution (``experiments/07-speed`` measures the result).
 Here ``PRelu(x)`` becomes ``Relu(x) - slope * Relu(-x)``, the factors being depthwise 1 x 1
 convolutions, which it has in blocks: exact but for the order of sums that it then fuses.
 
