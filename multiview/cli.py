@@ -42,12 +42,14 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(package_version())
         return 0
-    if not arguments or arguments[0] in {"-h", "--help"} or arguments[0] not in VERBS:
+    words = 2 if " ".join(arguments[:2]) in VERBS else 1  # "calib check" is one verb
+    name = " ".join(arguments[:words])
+    if name not in VERBS:
         return _overview(arguments)
-    verb = VERBS[arguments[0]]
-    rest, default = _with_config(verb, arguments[1:])
+    verb = VERBS[name]
+    rest, default = _with_config(verb, arguments[words:])
     options: dict[str, Any] = {} if default is None else {"default": default}
-    command = tyro.cli(verb, prog=f"multiview {arguments[0]}", args=rest, **options)
+    command = tyro.cli(verb, prog=f"multiview {name}", args=rest, **options)
     command.run()
     return 0
 
@@ -65,9 +67,11 @@ def _overview(arguments: list[str]) -> int:
         return 0
     import difflib
 
-    near = difflib.get_close_matches(arguments[0], VERBS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(VERBS)}"
-    print(f"error: there is no verb {arguments[0]!r}\n  next: {hint}", file=sys.stderr)
+    group = [name for name in VERBS if name.startswith(f"{arguments[0]} ")]
+    given = " ".join(arguments[:2]) if group else arguments[0]
+    near = difflib.get_close_matches(given, group or VERBS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(group or VERBS)}"
+    print(f"error: there is no verb {given!r}\n  next: {hint}", file=sys.stderr)
     return 2
 
 

@@ -32,7 +32,7 @@ def tree(folder):
 @pytest.mark.parametrize("verb", sorted(cli.VERBS))
 def test_help_of_every_verb_names_its_options(verb, capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main([verb, "--help"])
+        cli.main([*verb.split(), "--help"])
     out = capsys.readouterr().out
     assert stop.value.code == 0
     assert f"multiview {verb}" in out
