@@ -59,7 +59,7 @@ OUTSIDE = {
     "prediction": SCIENCE,
     "guided": SCIENCE | {"pydantic"},
     "bootstrap": SCIENCE | {"pydantic"},
-    "calib": SCIENCE | {"pydantic", "cv2"},
+    "calib": SCIENCE | {"pydantic", "cv2", "threadpoolctl"},
     "models": SCIENCE
     | {"cv2", "pydantic", "yaml", "onnx", "google", "tflite", "flatbuffers", "torch"}
     | {"onnxruntime"},

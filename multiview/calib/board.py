@@ -48,6 +48,8 @@ class Board(Config):
         ChArUco only: layout of OpenCV before 4.6 (differs for an even number of rows).
     inverted
         White on black print.
+    static
+        It lies still while it is filmed, as a board on the floor: one pose for all frames.
     """
 
     kind: Literal["charuco", "chessboard"]
@@ -58,6 +60,7 @@ class Board(Config):
     dictionary: str | None = Field(default=None, validate_default=True)
     legacy: bool = Field(default=False, validate_default=True)
     inverted: bool = False
+    static: bool = False
 
     @field_validator("marker_m")
     @classmethod

@@ -8,7 +8,7 @@ import numpy as np
 
 from multiview._shapes import F64
 from multiview.calib.bundle import REJECT_SIGMA, Fit, adjust, adjust_boards
-from multiview.calib.problem import Bools, Ints, Sightings, State, residuals
+from multiview.calib.problem import Bools, Ints, Sightings, State, residuals, target_xyz
 from multiview.calib.result import HeldOut
 from multiview.geometry.project import project_jacobian
 
@@ -42,14 +42,14 @@ def held_boards(seen: Sightings, views: int, every: int = EVERY) -> Bools:
     return out if (left >= MIN_TRAIN_VIEWS).all() else np.zeros_like(out)
 
 
-def evaluate_heldout(fit: Fit, seen: Sightings, free: Bools) -> HeldOut:
+def evaluate_heldout(fit: Fit, seen: Sightings) -> HeldOut:
     """Fit the cameras without every fifth board, then measure errors on those.
 
     Parameters
     ----------
     fit
         Of all boards: start and noise.
-    seen, free
+    seen
         As in the fit.
     """
     held = held_boards(seen, len(fit.state.lenses))
@@ -61,7 +61,7 @@ def evaluate_heldout(fit: Fit, seen: Sightings, free: Bools) -> HeldOut:
         seen.take(train),
         fit.inlier[train],
         fit.sigma_px,
-        free,
+        fit.layout,
         robust=False,
     )
     test = seen.take(~train)
@@ -103,7 +103,10 @@ def _leave_one_out(state: State, test: Sightings, keep: Bools, sigma_px: F64) ->
 def _triangulated(state: State, test: Sightings, keep: Bools, sigma_px: F64) -> float:
     """Distance of corners triangulated one by one from their board, root mean square."""
     used = keep & (_views_of(keep, test.board) >= 2)
-    on_board = test.xyz_board @ np.swapaxes(state.board_R, -1, -2) + state.board_t[:, None]
+    of_pose = np.zeros(len(state.board_t), np.int64)
+    of_pose[test.board] = test.target
+    bent = np.swapaxes(target_xyz(state, test)[of_pose], -1, -2)
+    on_board = bent @ np.swapaxes(state.board_R, -1, -2) + state.board_t[:, None]
     xyz, posed = on_board.copy(), np.ones(on_board.shape[:2], bool)
     for _ in range(POINT_STEPS):
         H, g = _point_normals(state, test, used, sigma_px, xyz)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 
 from multiview._shapes import F64
-from multiview.calib.bundle import Fit, fit_robust, free_parameters, lens_spread
+from multiview.calib.bundle import Fit
+from multiview.calib.layout import LensModel
+from multiview.calib.lens_choice import LensTrial, choose_lens, fit_lens
 from multiview.calib.pnp import Planes, pose_candidates
-from multiview.calib.problem import LENS, Bools, Ints, Sightings, State
+from multiview.calib.problem import Ints, Sightings, State
+from multiview.calib.uncertainty import lens_spread
 from multiview.core import Intrinsics
 from multiview.errors import CalibrationError
 
@@ -62,7 +68,7 @@ def spread_views(seen: Sightings, H: F64, size_wh: tuple[int, int], count: int =
     """Pick sightings that differ most in place, size and tilt (farthest-point sampling)."""
     xy = seen.xy_px
     middle, size = np.nanmean(xy, axis=1), np.nanstd(xy, axis=1).mean(-1, keepdims=True)
-    extent = np.ptp(seen.xyz_board, axis=0)[:2]
+    extent = np.ptp(seen.targets.xyz, axis=1)[seen.target, :2]
     tilt = 2 * H[:, 2, :2] / H[:, 2, 2:] * extent
     features = np.concatenate([middle / max(size_wh), np.log(size) / 2, tilt], axis=1)
     rank = np.flatnonzero(np.isfinite(features).all(1))
@@ -79,8 +85,13 @@ def spread_views(seen: Sightings, H: F64, size_wh: tuple[int, int], count: int =
 
 
 def estimate_intrinsics(
-    seen: Sightings, planes: Planes, size_wh: tuple[int, int], name: str, *, lens: str = "brown"
-) -> tuple[Intrinsics, float]:
+    seen: Sightings,
+    planes: Planes,
+    size_wh: tuple[int, int],
+    name: str,
+    *,
+    lens: LensModel | Literal["auto"] = "auto",
+) -> tuple[Intrinsics, float, tuple[LensTrial, ...]]:
     """Estimate the lens of one camera.
 
     Parameters
@@ -92,12 +103,12 @@ def estimate_intrinsics(
     name
         For messages.
     lens
-        ``"brown"`` (k1 k2 p1 p2), ``"brown_k3"`` or ``"fisheye"``.
+        Model; ``"auto"`` chooses by cross-validation (`multiview.calib.lens_choice`).
 
     Returns
     -------
     tuple
-        The lens, and its corner noise in pixels.
+        The lens, its corner noise in pixels, and the models tried, the chosen one first.
 
     Raises
     ------
@@ -111,43 +122,35 @@ def estimate_intrinsics(
             FILM_TILTED,
         )
     seen, planes = seen.take(keep), planes.take(keep)
-    one = Sightings(
-        view=np.zeros(len(keep), np.int64),
-        board=np.arange(len(keep)),
-        xy_px=seen.xy_px,
-        xyz_board=seen.xyz_board,
-    )
-    fit, free = _fit_lens(one, planes, size_wh, lens)
-    spread = lens_spread(fit, one, free)[0]
-    return _checked(fit, spread, name)
+    one = replace(seen, view=np.zeros(len(keep), np.int64), board=np.arange(len(keep)))
+    state = _start(one, planes, size_wh)
+    if lens == "auto":
+        trials = choose_lens(state, one)
+    else:
+        fit = fit_lens(state, one, lens)
+        trials = (LensTrial(model=lens, fit=fit, heldout_px=float("nan")),)
+    return *_checked(trials[0].fit, one, name), trials
 
 
-def _fit_lens(
-    one: Sightings, planes: Planes, size_wh: tuple[int, int], lens: str
-) -> tuple[Fit, Bools]:
+def _start(one: Sightings, planes: Planes, size_wh: tuple[int, int]) -> State:
+    """Boards posed with a lens without distortion."""
     focal = guess_focal(planes.H, size_wh)
     start = Intrinsics(
         K=np.array([[focal, 0, (size_wh[0] - 1) / 2], [0, focal, (size_wh[1] - 1) / 2], [0, 0, 1]]),
-        dist=np.zeros(4 if lens == "fisheye" else LENS - 4),
+        dist=np.zeros(5),
         size_wh=size_wh,
-        model="fisheye" if lens == "fisheye" else "brown",
     )
     poses = pose_candidates(one, planes, (start,), np.ones(1))
     posed = np.isfinite(poses.cost[:, 0])
-    state = State(
-        lenses=(start,),
-        cam_R=np.eye(3)[None],
-        cam_t=np.zeros((1, 3)),
-        board_R=np.where(posed[:, None, None], poses.R[:, 0], np.eye(3)),
-        board_t=np.where(posed[:, None], poses.t[:, 0], [0.0, 0, 1]),
-    )
-    free = free_parameters(1, lenses=np.ones(1, bool), k3=lens == "brown_k3")
-    return fit_robust(state, one, free), free
+    R = np.where(posed[:, None, None], poses.R[:, 0], np.eye(3))
+    t = np.where(posed[:, None], poses.t[:, 0], [0.0, 0, 1])
+    camera = np.eye(3)[None], np.zeros((1, 3))
+    return State.start((start,), camera, (R, t), len(one.targets.count))
 
 
-def _checked(fit: Fit, spread: F64, name: str) -> tuple[Intrinsics, float]:
+def _checked(fit: Fit, one: Sightings, name: str) -> tuple[Intrinsics, float]:
     lens = fit.state.lenses[0]
-    doubt = float(spread[0] / lens.K[0, 0])
+    doubt = float(lens_spread(fit, one)[0, 0] / lens.K[0, 0])
     if not doubt < MAX_FOCAL_SPREAD:
         much = f"{doubt:.0%}" if doubt < 1 else "100 % or more"
         raise CalibrationError(

@@ -7,6 +7,7 @@ NaN with confidence 0.
 """
 
 from multiview.core.cameras import Camera, Intrinsics, Pose, Rig
+from multiview.core.covariance import RigCovariance
 from multiview.core.skeleton import HAND_21, Skeleton
 from multiview.core.takes import HAND_SLOTS, Detections, Points3D, PseudoLabels
 
@@ -20,5 +21,6 @@ __all__ = [
     "Pose",
     "PseudoLabels",
     "Rig",
+    "RigCovariance",
     "Skeleton",
 ]

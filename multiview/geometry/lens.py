@@ -21,7 +21,7 @@ import numpy as np
 
 from multiview._shapes import F64
 
-__all__ = ["distort", "distort_jacobian", "undistort"]
+__all__ = ["distort", "distort_jacobian", "distort_parts", "undistort"]
 
 # Newton doubles the digits each step: from the 1e-4 of the table below, 3 steps reach 1e-16;
 # the rest is a margin for strong tangential terms.
@@ -42,6 +42,8 @@ def _padded(dist: F64) -> F64:
 def _radial(r2: F64, c: F64) -> tuple[F64, F64]:
     """Radial factor and its derivative by r^2."""
     num = 1 + r2 * (c[0] + r2 * (c[1] + r2 * c[4]))
+    if not c[5:8].any():  # no rational part
+        return num, c[0] + r2 * (2 * c[1] + r2 * 3 * c[4])
     den = 1 + r2 * (c[5] + r2 * (c[6] + r2 * c[7]))
     dnum = c[0] + r2 * (2 * c[1] + r2 * 3 * c[4])
     dden = c[5] + r2 * (2 * c[6] + r2 * 3 * c[7])
@@ -99,49 +101,76 @@ def distort(xy_norm: F64, dist: F64, model: str = "brown") -> F64:
 
 def distort_jacobian(xy_norm: F64, dist: F64, model: str = "brown") -> tuple[F64, F64]:
     """Apply a lens; also return the derivative, shape (..., 2, 2), by ``xy_norm``."""
+    parts = distort_parts(xy_norm[..., 0], xy_norm[..., 1], dist, model)
+    return _stacked(parts)
+
+
+def distort_parts(x: F64, y: F64, dist: F64, model: str = "brown") -> tuple[F64, ...]:
+    """Apply a lens to coordinates given apart, which keeps large problems in the cache.
+
+    Parameters
+    ----------
+    x, y
+        Undistorted normalised coordinates, equal shapes.
+    dist, model
+        As in `distort`.
+
+    Returns
+    -------
+    tuple
+        Distorted ``x`` and ``y`` (NaN beyond the lens's field), then their derivatives: ``x`` by
+        ``x``, ``x`` by ``y``, ``y`` by ``x``, ``y`` by ``y``.
+    """
     if dist.size == 0:
-        return xy_norm.copy(), np.broadcast_to(np.eye(2), (*xy_norm.shape, 2))
-    compute = _fisheye if model == "fisheye" else _brown
-    out, jacobian = compute(xy_norm, dist)
+        one, zero = np.ones_like(x), np.zeros_like(x)
+        return x.copy(), y.copy(), one, zero, zero, one
+    parts = _fisheye(x, y, dist) if model == "fisheye" else _brown(x, y, dist)
     r_end = _table(dist, model)[0][-1]
-    beyond = np.hypot(xy_norm[..., 0], xy_norm[..., 1]) > r_end
+    beyond = x * x + y * y > r_end * r_end
     if beyond.any():
-        out = np.where(beyond[..., None], np.nan, out)
-    return out, jacobian
+        parts = (np.where(beyond, np.nan, parts[0]), np.where(beyond, np.nan, parts[1]), *parts[2:])
+    return parts
 
 
-def _brown(xy_norm: F64, dist: F64) -> tuple[F64, F64]:
+def _stacked(parts: tuple[F64, ...]) -> tuple[F64, F64]:
+    x, y, xx, xy, yx, yy = parts
+    jacobian = np.stack([np.stack([xx, xy], -1), np.stack([yx, yy], -1)], -2)
+    return np.stack([x, y], axis=-1), jacobian
+
+
+def _brown(x: F64, y: F64, dist: F64) -> tuple[F64, ...]:
     c = _padded(dist)
-    x, y = xy_norm[..., 0], xy_norm[..., 1]
-    r2 = x * x + y * y
+    xx, yy, xy = x * x, y * y, x * y
+    r2 = xx + yy
     factor, slope = _radial(r2, c)
-    p1, p2, s1, s2, s3, s4 = c[2], c[3], c[8], c[9], c[10], c[11]
-    out = np.stack(
-        [
-            x * factor + 2 * p1 * x * y + p2 * (r2 + 2 * x * x) + r2 * (s1 + s2 * r2),
-            y * factor + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y + r2 * (s3 + s4 * r2),
-        ],
-        axis=-1,
-    )
-    jacobian = np.empty((*xy_norm.shape, 2))
-    prism_x, prism_y = 2 * (s1 + 2 * s2 * r2), 2 * (s3 + 2 * s4 * r2)
-    jacobian[..., 0, 0] = factor + 2 * x * x * slope + 2 * p1 * y + 6 * p2 * x + prism_x * x
-    jacobian[..., 0, 1] = 2 * x * y * slope + 2 * p1 * x + 2 * p2 * y + prism_x * y
-    jacobian[..., 1, 0] = 2 * x * y * slope + 2 * p1 * x + 2 * p2 * y + prism_y * x
-    jacobian[..., 1, 1] = factor + 2 * y * y * slope + 6 * p1 * y + 2 * p2 * x + prism_y * y
-    return out, jacobian
+    p1, p2 = c[2], c[3]
+    mixed = 2 * xy * slope + 2 * p1 * x + 2 * p2 * y
+    parts = [
+        x * factor + 2 * p1 * xy + p2 * (r2 + 2 * xx),
+        y * factor + p1 * (r2 + 2 * yy) + 2 * p2 * xy,
+        factor + 2 * xx * slope + 2 * p1 * y + 6 * p2 * x,
+        mixed,
+        mixed,
+        factor + 2 * yy * slope + 6 * p1 * y + 2 * p2 * x,
+    ]
+    s1, s2, s3, s4 = c[8:12]
+    if s1 or s2 or s3 or s4:  # a thin prism
+        by_x, by_y = 2 * (s1 + 2 * s2 * r2), 2 * (s3 + 2 * s4 * r2)
+        prism = [r2 * (s1 + s2 * r2), r2 * (s3 + s4 * r2), by_x * x, by_x * y, by_y * x, by_y * y]
+        parts = [a + b for a, b in zip(parts, prism, strict=True)]
+    return tuple(parts)
 
 
-def _fisheye(xy_norm: F64, dist: F64) -> tuple[F64, F64]:
-    r = np.hypot(xy_norm[..., 0], xy_norm[..., 1])
+def _fisheye(x: F64, y: F64, dist: F64) -> tuple[F64, ...]:
+    r = np.hypot(x, y)
     theta_d, slope = _theta_poly(np.arctan(r), dist)
     safe = np.where(r > 0, r, 1.0)
     factor = np.where(r > 0, theta_d / safe, 1.0)
     # d(theta_d / r) / dr, divided by r once more so that the outer product below is in xy
     dfactor = np.where(r > 0, (slope / (1 + r * r) - factor) / (safe * safe), 0.0)
-    outer = xy_norm[..., :, None] * xy_norm[..., None, :]
-    jacobian = factor[..., None, None] * np.eye(2) + dfactor[..., None, None] * outer
-    return xy_norm * factor[..., None], jacobian
+    mixed = dfactor * x * y
+    by_x, by_y = factor + dfactor * x * x, factor + dfactor * y * y
+    return x * factor, y * factor, by_x, mixed, mixed, by_y
 
 
 def undistort(xy_dist: F64, dist: F64, model: str = "brown") -> F64:
@@ -169,10 +198,14 @@ def undistort(xy_dist: F64, dist: F64, model: str = "brown") -> F64:
     r_d = np.hypot(target[:, 0], target[:, 1])
     scale = np.interp(r_d, distorted, radius) / np.where(r_d > 0, r_d, 1.0)
     xy = target * np.where(r_d > 0, scale, 1.0)[:, None]
-    compute = _fisheye if model == "fisheye" else _brown
+
+    def compute(xy: F64) -> tuple[F64, F64]:
+        formula = _fisheye if model == "fisheye" else _brown
+        return _stacked(formula(xy[:, 0], xy[:, 1], dist))
+
     # past the end of the curve np.interp clamps; those points do not converge and become NaN
     for _ in range(NEWTON_STEPS):
-        value, jacobian = compute(xy, dist)
+        value, jacobian = compute(xy)
         residual = value - target
         if not (np.abs(residual) > CONVERGED / 10).any():
             break
@@ -184,6 +217,6 @@ def undistort(xy_dist: F64, dist: F64, model: str = "brown") -> F64:
             [d * residual[:, 0] - b * residual[:, 1], a * residual[:, 1] - c * residual[:, 0]], -1
         )
         xy = xy - step / det[:, None]
-    bad = ~(np.abs(compute(xy, dist)[0] - target).max(-1) < CONVERGED)
+    bad = ~(np.abs(compute(xy)[0] - target).max(-1) < CONVERGED)
     bad |= np.hypot(xy[:, 0], xy[:, 1]) > radius[-1] * (1 + 1e-9)
     return np.where(bad[:, None], np.nan, xy).reshape(xy_dist.shape)

@@ -62,11 +62,11 @@ def ring(rng: np.random.Generator, views: int, arc: float = 2 * np.pi) -> Rig:
     return Rig(cameras=tuple(cameras))
 
 
-def board_pose(rng: np.random.Generator, camera: Camera, near: bool) -> Pose:
+def board_pose(rng: np.random.Generator, camera: Camera, near: bool, spread: float = 1.0) -> Pose:
     """Pose of the board's centre, roughly facing a camera."""
     back = camera.cam_from_world.inv
     depth = rng.uniform(0.5, 0.9) if near else rng.uniform(1.7, 2.1)
-    reach = 0.25 if near else 0.12
+    reach = spread * (0.25 if near else 0.12)
     ahead = np.append(rng.uniform(-reach, reach, 2) * depth, depth)
     tilt = exp_so3(np.append(rng.uniform(-0.7, 0.7, 2), rng.uniform(-0.8, 0.8)))
     return back @ Pose(R=tilt, t=ahead)
@@ -80,18 +80,22 @@ def film(
     noise: float = 0.3,
     outliers: float = 0.0,
     flips: float = 0,
+    spread: float = 1.0,
+    xyz: np.ndarray | None = None,
 ) -> Scene:
     """Show a board to a rig; from behind or steeper than 65 degrees it is not seen.
 
     ``outliers`` is the share of corners that are 6 to 60 px off, ``flips`` the share of board views
-    numbered from the other end.
+    numbered from the other end, ``spread`` how far off the axes the boards are held,
+    ``xyz`` the corners of a board that is not flat.
     """
-    xyz = board.object_points - board.object_points.mean(0)
+    if xyz is None:
+        xyz = board.object_points - board.object_points.mean(0)
     xy = np.full((len(rig.cameras), frames, len(xyz), 2), np.nan)
     poses = []
     for f in range(frames):
         aim = rig.cameras[f % len(rig.cameras)]
-        pose = board_pose(rng, aim, near=f % 2 == 0)
+        pose = board_pose(rng, aim, near=f % 2 == 0, spread=spread)
         poses.append(pose)
         for v, camera in enumerate(rig.cameras):
             sight = pose.t - camera.centre_world

@@ -7,10 +7,12 @@ import pytest
 from calib_scenes import Scene, film, gauge_free, pose_errors, ring
 
 from multiview.calib import Board
-from multiview.calib.extrinsics import chain_cameras, check_connected, pair_edges, pose_boards
+from multiview.calib.edges import pair_edges
+from multiview.calib.extrinsics import chain_cameras, check_connected, pose_boards
+from multiview.calib.gather import gather_sightings
 from multiview.calib.pnp import Candidates, fit_planes, pose_candidates
 from multiview.calib.problem import Sightings
-from multiview.calib.solve import gather_sightings
+from multiview.calib.targets import gather_targets
 from multiview.core import Camera, Pose, Rig
 
 BOARD = Board(kind="chessboard", columns=8, rows=6, square_m=0.02)
@@ -30,13 +32,13 @@ def posed(scene: Scene, turned: tuple[int, ...] = ()) -> tuple[Sightings, Candid
     """Sightings and candidates with the true lenses; some cameras number from the other end."""
     xy = scene.corners.xy_px.copy()
     xy[list(turned)] = xy[list(turned), :, ::-1]
-    seen, _ = gather_sightings(replace(scene.corners, xy_px=xy), BOARD)
+    seen = gather_sightings([replace(scene.corners, xy_px=xy)], [BOARD]).seen
     lenses = tuple(c.intrinsics for c in scene.rig.cameras)
     return seen, pose_candidates(seen, fit_planes(seen), lenses, np.full(5, NOISE))
 
 
 def chained(scene: Scene, seen: Sightings, poses: Candidates) -> Rig:
-    edges = pair_edges(seen, poses, BOARD.symmetries, 5)
+    edges = pair_edges(seen, poses, 5)
     R, t, _ = chain_cameras(edges, scene.rig.names)
     return Rig(
         cameras=tuple(
@@ -67,8 +69,8 @@ def test_votes_bear_cameras_that_number_from_the_other_end(
     assert angle < START_DEG
     assert shift < START_MM
     lenses = tuple(c.intrinsics for c in rig.cameras)
-    _, numbered = pose_boards(seen, poses, BOARD.symmetries, lenses, rig.cam_from_world)
-    original, _ = gather_sightings(scene.corners, BOARD)
+    _, numbered = pose_boards(seen, poses, lenses, rig.cam_from_world)
+    original = gather_sightings([scene.corners], [BOARD]).seen
     same = (numbered.xy_px == original.xy_px).all((1, 2))
     # either all views of a board are as filmed, or all are turned
     for b in np.unique(seen.board):
@@ -77,7 +79,7 @@ def test_votes_bear_cameras_that_number_from_the_other_end(
 
 def test_the_surest_path_is_taken_around_a_bad_pair(scene: Scene) -> None:
     seen, poses = posed(scene)
-    edges = pair_edges(seen, poses, BOARD.symmetries, 5)
+    edges = pair_edges(seen, poses, 5)
     direct = edges[0, 1]
     edges[0, 1] = replace(direct, R=np.eye(3), t=np.ones(3), variance=1e6 * direct.variance)
     _, _, used = chain_cameras(edges, scene.rig.names)
@@ -88,7 +90,7 @@ def test_the_surest_path_is_taken_around_a_bad_pair(scene: Scene) -> None:
 def test_variance_of_a_pair_is_its_error(scene: Scene) -> None:
     seen, poses = posed(scene)
     truth = gauge_free(scene.rig).cameras
-    for (a, b), edge in pair_edges(seen, poses, BOARD.symmetries, 5).items():
+    for (a, b), edge in pair_edges(seen, poses, 5).items():
         if edge.agree < 5:
             continue
         true = truth[a].cam_from_world @ truth[b].cam_from_world.inv
@@ -99,11 +101,11 @@ def test_variance_of_a_pair_is_its_error(scene: Scene) -> None:
 
 
 def test_connected_through_others_is_connected() -> None:
-    xyz = BOARD.object_points
     chain = Sightings(
         view=np.array([0, 1, 1, 2, 2, 3]),
         board=np.array([0, 0, 1, 1, 2, 2]),
-        xy_px=np.zeros((6, len(xyz), 2)),
-        xyz_board=xyz,
+        target=np.zeros(6, np.int64),
+        xy_px=np.zeros((6, len(BOARD.object_points), 2)),
+        targets=gather_targets([BOARD]),
     )
     check_connected(chain, ("a", "b", "c", "d"))

@@ -15,9 +15,12 @@ from multiview.calib import (
     report_data,
     report_markdown,
 )
-from multiview.calib.bundle import adjust, free_parameters
+from multiview.calib.bundle import adjust
+from multiview.calib.gather import gather_sightings
+from multiview.calib.layout import lay_out
+from multiview.calib.lens_choice import lens_mask
 from multiview.calib.problem import State
-from multiview.calib.solve import gather_sightings
+from multiview.calib.targets import BENDS
 from multiview.core import Intrinsics, Rig
 from multiview.errors import CalibrationError, InputError
 
@@ -50,7 +53,9 @@ def known_inlier_optimum(scene: Scene) -> Rig:
         far = np.ma.masked_invalid(np.linalg.norm(xy - truth, axis=-1))
         turned = np.ma.median(far, axis=-1).filled(0) > 20
         xy[turned] = xy[turned][:, order]
-    seen, frames = gather_sightings(replace(scene.corners, xy_px=xy), scene.board)
+    gathered = gather_sightings([replace(scene.corners, xy_px=xy)], [scene.board])
+    seen = gathered.seen
+    frames = np.unique(gathered.frame)
     world = scene.rig.cameras[0].cam_from_world
     poses = [world @ scene.world_from_board[f] for f in frames]
     rig = gauge_free(scene.rig)
@@ -60,10 +65,11 @@ def known_inlier_optimum(scene: Scene) -> Rig:
         cam_t=rig.cam_from_world[1],
         board_R=np.stack([p.R for p in poses]),
         board_t=np.stack([p.t for p in poses]),
+        bend=np.zeros((1, BENDS)),
     )
     V = len(rig.cameras)
-    free = free_parameters(V, lenses=np.ones(V, bool))
-    end = adjust(state, seen, seen.seen, np.full(V, NOISE), free, robust=False)
+    layout = lay_out(np.arange(V) > 0, np.tile(lens_mask("brown"), (V, 1)))
+    end = adjust(state, seen, seen.seen, np.full(V, NOISE), layout, robust=False)
     return Rig(
         cameras=tuple(
             replace(c, intrinsics=i, cam_from_world=replace(c.cam_from_world, R=R, t=t))
@@ -116,7 +122,7 @@ def test_held_out_figures_are_those_of_the_noise(ring8_result: CalibrationResult
 def test_board_poses_belong_to_the_rig(ring8: Scene, ring8_result: CalibrationResult) -> None:
     result = ring8_result
     R, t = result.world_from_board_R, result.world_from_board_t
-    xyz = np.einsum("fij,cj->fci", R, ring8.board.object_points) + t[:, None]
+    xyz = np.einsum("fij,cj->fci", R, result.boards[0].xyz_board) + t[:, None]
     error = result.rig.project(xyz) - result.corners.xy_px
     np.testing.assert_allclose(error[result.inlier], result.residual_px[result.inlier], atol=1e-6)
 
