@@ -69,9 +69,10 @@ def summarise(
     figures = _figures(found, corners[0])
     length = np.linalg.norm(fit.residual_px, axis=-1)[fit.inlier]
     rms = float(np.sqrt((length**2).mean())) if length.size else float("nan")
+    covariance = rig_covariance(fit, found.seen)
     return CalibrationResult(
-        rig=_rig(found, corners[0], boards, rms),
-        covariance=rig_covariance(fit, found.seen),
+        rig=replace(_rig(found, corners[0], boards, rms), covariance=covariance),
+        covariance=covariance,
         boards=parts,
         rms_px=rms,
         cameras=figures,

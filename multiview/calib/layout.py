@@ -16,7 +16,7 @@ from multiview._shapes import BoolArray as Bools
 from multiview._shapes import IntArray as Ints
 from multiview.calib.problem import LENS, POSE
 
-__all__ = ["LENS_TERMS", "Layout", "LensModel", "lay_out"]
+__all__ = ["LENS_TERMS", "VIEWS_FOR_BEND", "Layout", "LensModel", "lay_out"]
 
 LensModel = Literal["brown", "brown_k3", "rational", "prism", "fisheye"]
 
@@ -29,6 +29,8 @@ LENS_TERMS: dict[LensModel, tuple[int, ...]] = {
     "fisheye": (0, 1, 2, 3, 4, 5, 6, 7),
 }
 HELD = -1
+# Fewer views of a board do not tell how it is bent from how they err.
+VIEWS_FOR_BEND = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from multiview._shapes import F64
 from multiview.calib.bundle import Fit, adjust, adjust_boards, fit_robust
-from multiview.calib.layout import LENS_TERMS, LensModel, lay_out
+from multiview.calib.layout import LENS_TERMS, VIEWS_FOR_BEND, Layout, LensModel, lay_out
 from multiview.calib.normals import LOST_PX, linearise, solve_step
 from multiview.calib.priors import add_priors
 from multiview.calib.problem import LENS, Bools, Sightings, State
@@ -26,8 +26,9 @@ FOLDS = 4
 # Chi-square of the four coefficients that a rational lens adds, exceeded by pure noise 1 in 10 000
 # times: below, nothing is to be gained, and the models are not tried.
 WORTH_TRYING = 23.5
-# A picture's corner further off the axis than 45 degrees: a fisheye may be worth a trial.
-WIDE = 1.0
+# A picture's corner further off the axis than 40 degrees: a fisheye may be worth a trial. What
+# sees less is no fisheye, and its model would only be one more way to describe a pinhole's lens.
+WIDE = np.tan(np.deg2rad(40))
 SIZES = {"brown": 5, "brown_k3": 5, "rational": 8, "prism": 12, "fisheye": 4}
 
 
@@ -57,8 +58,14 @@ def with_model(lens: Intrinsics, model: LensModel) -> Intrinsics:
 def fit_lens(state: State, one: Sightings, model: LensModel) -> Fit:
     """Fit a lens of a model to the sightings of one camera."""
     lens = with_model(state.lenses[0], model)
-    layout = lay_out(np.zeros(1, bool), lens_mask(model)[None])
-    return fit_robust(replace(state, lenses=(lens,)), one, layout)
+    return fit_robust(replace(state, lenses=(lens,)), one, _layout(one, model))
+
+
+def _layout(one: Sightings, model: LensModel) -> Layout:
+    """Lens and bends move: a bent board would else be taken for a strange lens."""
+    views = np.bincount(one.target, minlength=len(one.targets.count))
+    bends = one.targets.bends & (views >= VIEWS_FOR_BEND)[:, None]
+    return lay_out(np.zeros(1, bool), lens_mask(model)[None], bends=bends)
 
 
 def choose_lens(state: State, one: Sightings) -> tuple[LensTrial, ...]:
@@ -79,7 +86,7 @@ def choose_lens(state: State, one: Sightings) -> tuple[LensTrial, ...]:
     models: tuple[LensModel, ...] = ("brown_k3", "rational", "prism")
     for model in models:
         fits[model] = fit_lens(first.state, one, model)
-    if corner > WIDE or gain > WORTH_TRYING:
+    if corner > WIDE:
         fits["fisheye"] = fit_lens(state, one, "fisheye")
     costs = {model: _heldout_costs(fit, one, first) for model, fit in fits.items()}
     ranked = _simplest(costs)
@@ -93,7 +100,7 @@ def _promised_gain(fit: Fit, one: Sightings) -> float:
     """Fall of the chi-square that the coefficients of a rational lens promise to first order."""
     lens = with_model(fit.state.lenses[0], "rational")
     state = replace(fit.state, lenses=(lens,))
-    layout = lay_out(np.zeros(1, bool), lens_mask("rational")[None])
+    layout = _layout(one, "rational")
     _, _, normals = linearise(
         state,
         one,

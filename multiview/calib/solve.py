@@ -18,7 +18,7 @@ from multiview.calib.extrinsics import chain_cameras, check_connected, pose_boar
 from multiview.calib.figures import Evidence, summarise
 from multiview.calib.gather import check_all_see, gather_sightings
 from multiview.calib.intrinsics import estimate_intrinsics
-from multiview.calib.layout import Layout, LensModel, lay_out
+from multiview.calib.layout import VIEWS_FOR_BEND, Layout, LensModel, lay_out
 from multiview.calib.lens_choice import lens_mask, with_model
 from multiview.calib.loops import contradicted_pairs
 from multiview.calib.pnp import Planes, fit_planes, pose_candidates
@@ -35,8 +35,6 @@ LensKind = LensModel | Literal["auto"]
 ASSUMED_NOISE_PX = 0.5
 # A sighting of which fewer corners fit is lost: wrongly numbered or posed.
 LOST_SHARE = 0.5
-# Fewer views of a board do not tell how it is bent from how they err.
-VIEWS_FOR_BEND = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,7 +280,9 @@ def _solve(
         frame=frame,
         lost=lost_sightings(fit, numbered),
         weak=weak,
-        contradicted={p: (edges[p], angle) for p, angle in doubtful.items()},
+        contradicted={
+            p: (edges[p], angle) for p, angle in doubtful.items() if edges[p].agree >= FEW_FRAMES
+        },
         lenses=start.evidence,
     )
 

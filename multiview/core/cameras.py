@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from multiview._shapes import F64, as_f64, check_shapes, freeze
+from multiview.core.covariance import RigCovariance
 from multiview.errors import InputError, ShapeError
 
 # A rotation read from text with 8 digits is off by about 1e-8; one with a typing error by far more.
@@ -167,11 +168,14 @@ class Rig:
         ``"m"``, or another name where the source did not state the scale (``"board square"``).
     about
         How the rig was made; carried into its file.
+    covariance
+        How well its parameters are known; None where nobody said.
     """
 
     cameras: tuple[Camera, ...]
     unit: str = "m"
     about: str = ""
+    covariance: RigCovariance | None = None
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.cameras]
@@ -180,6 +184,11 @@ class Rig:
             raise InputError(
                 f"rig has two cameras named {twice}" if twice else "rig has no camera",
                 "give every camera a name of its own, as in the capture",
+            )
+        if self.covariance is not None and len(self.covariance.pose) != len(names):
+            raise ShapeError(
+                f"rig has {len(names)} cameras, its covariance {len(self.covariance.pose)}",
+                "give one row of columns per camera",
             )
         object.__setattr__(self, "cameras", tuple(self.cameras))
 
@@ -255,4 +264,9 @@ class Rig:
                 f"camera {', '.join(unknown)} is not in the rig, which has {', '.join(self.names)}",
                 "rename the folder or video, or calibrate with the camera present",
             )
-        return replace(self, cameras=tuple(self.cameras[self.names.index(n)] for n in names))
+        views = [self.names.index(n) for n in names]
+        return replace(
+            self,
+            cameras=tuple(self.cameras[v] for v in views),
+            covariance=self.covariance and self.covariance.select(views),
+        )

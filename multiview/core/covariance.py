@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,15 @@ class RigCovariance:
         object.__setattr__(self, "matrix", freeze(matrix))
         object.__setattr__(self, "pose", freeze(pose))
         object.__setattr__(self, "lens", freeze(lens))
+
+    def select(self, views: Sequence[int]) -> RigCovariance:
+        """Return that of some cameras, in this order."""
+        pose, lens = self.pose[list(views)], self.lens[list(views)]
+        used = np.unique(np.concatenate([pose.ravel(), lens.ravel()]))
+        used = used[used >= 0]
+        new = np.full(len(self.matrix) + 1, -1)
+        new[used] = np.arange(len(used))
+        return RigCovariance(matrix=self.matrix[np.ix_(used, used)], pose=new[pose], lens=new[lens])
 
     @property
     def pose_std(self) -> F64:

@@ -6,6 +6,7 @@ Numbers are written with all their digits, so that reading gives back the same r
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,11 @@ from multiview.config import Config, load_yaml, parse_config
 from multiview.core import Camera, Intrinsics, Pose, Rig
 from multiview.errors import InputError
 from multiview.formats.atomic import write_text
+from multiview.formats.rig_covariance import (
+    covariance_path,
+    read_rig_covariance,
+    write_rig_covariance,
+)
 
 __all__ = ["read_rig", "rig_from_dict", "rig_to_dict", "write_rig"]
 
@@ -42,7 +48,7 @@ class _RigYaml(Config):
 
 
 def read_rig(path: str | Path) -> Rig:
-    """Read a rig file.
+    """Read a rig file, and its covariance if that lies beside it.
 
     Raises
     ------
@@ -51,7 +57,9 @@ def read_rig(path: str | Path) -> Rig:
     InputError
         If a camera's numbers are no camera; names it.
     """
-    return rig_from_dict(load_yaml(Path(path)), where=str(path))
+    rig = rig_from_dict(load_yaml(Path(path)), where=str(path))
+    covariance = read_rig_covariance(rig, covariance_path(Path(path)))
+    return replace(rig, covariance=covariance)
 
 
 def rig_from_dict(data: Any, where: str) -> Rig:
@@ -94,6 +102,8 @@ def rig_to_dict(rig: Rig) -> dict[str, Any]:
 
 
 def write_rig(rig: Rig, path: str | Path) -> Path:
-    """Write a rig file, replacing an old one in one step."""
+    """Write a rig file, replacing an old one in one step, and its covariance beside it."""
     text = yaml.safe_dump(rig_to_dict(rig), sort_keys=False, default_flow_style=None, width=100)
+    # the covariance first: without its rig it is harmless
+    write_rig_covariance(rig, covariance_path(Path(path)))
     return write_text(Path(path), text)

@@ -95,7 +95,7 @@ def test_a_board_on_the_floor_joins_cameras_that_see_it_at_different_times() -> 
         xy[v, np.arange(60) % 4 != v] = np.nan
     lying = Board(**{**CHARUCO.model_dump(), "static": True})
     assert np.isfinite(xy[..., 0]).any((1, 2)).all()
-    # one board and one pose: the lenses must be known, or a tilted board and another lens look alike
+    # one board in one pose: with lenses open, another tilt and another lens look alike
     lenses = {c.name: c.intrinsics for c in chess.rig.cameras}
     result = calibrate_corners(
         [alone, replace(floor.corners, xy_px=xy)], [CHESS, lying], intrinsics=lenses

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multiview.bootstrap.labels import pseudo_labels
-from multiview.core import Detections, Points3D, PseudoLabels, Rig, Skeleton
-from multiview.errors import ConfigError, InputError
+from multiview.core import Detections, Points3D, PseudoLabels, Rig, RigCovariance, Skeleton
+from multiview.errors import ConfigError, InputError, ShapeError
 from multiview.formats.coco import read_coco, write_coco
 from multiview.formats.detections_parquet import read_detections, write_detections
 from multiview.formats.files import load, save
@@ -61,6 +61,47 @@ def equal(a: Any, b: Any, skip: tuple[str, ...] = ()) -> None:
                 np.testing.assert_array_equal(x, y, err_msg=field.name)
             else:
                 assert x == y, field.name
+
+
+def some_covariance(views: int) -> RigCovariance:
+    """Poses of all cameras but the first, and two lens parameters that they share."""
+    P = 6 * (views - 1) + 2
+    root = np.random.default_rng(3).normal(0, 1, (P, P))
+    pose = np.full((views, 6), -1)
+    pose[1:] = np.arange(6 * (views - 1)).reshape(-1, 6)
+    lens = np.full((views, 16), -1)
+    lens[:, :2] = P - 2, P - 1
+    return RigCovariance(matrix=root @ root.T, pose=pose, lens=lens)
+
+
+def test_rig_keeps_its_covariance_and_no_other(tmp_path: Path) -> None:
+    rig = make_rig(np.random.default_rng(0), 4)
+    known = replace(rig, covariance=some_covariance(4))
+    again = read_rig(write_rig(known, tmp_path / "rig.yaml"))
+    assert again.covariance is not None
+    assert np.array_equal(again.covariance.matrix, known.covariance.matrix)
+    assert np.array_equal(again.covariance.lens, known.covariance.lens)
+    # cameras taken out take their columns with them
+    part = again.select([rig.names[3], rig.names[0]]).covariance
+    assert part.matrix.shape == (8, 8)
+    assert np.allclose(part.pose_std[0], known.covariance.pose_std[3])
+    # the same file beside another rig says nothing about it
+    other = make_rig(np.random.default_rng(1), 4)
+    assert read_rig(write_rig(other, tmp_path / "rig.yaml")).covariance is None
+
+
+def test_damaged_covariance_is_named(tmp_path: Path) -> None:
+    rig = replace(make_rig(np.random.default_rng(0), 4), covariance=some_covariance(4))
+    write_rig(rig, tmp_path / "rig.yaml")
+    (tmp_path / "rig.covariance.npz").write_bytes(b"PK not a zip")
+    with pytest.raises(InputError, match="rig.covariance.npz: no covariance"):
+        read_rig(tmp_path / "rig.yaml")
+
+
+def test_covariance_of_fewer_cameras_is_refused() -> None:
+    rig = make_rig(np.random.default_rng(0), 4)
+    with pytest.raises(ShapeError, match="4 cameras, its covariance 3"):
+        replace(rig, covariance=some_covariance(3))
 
 
 def test_rig_is_the_same_bit_by_bit(take: Take, tmp_path: Path) -> None:
