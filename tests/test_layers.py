@@ -81,7 +81,17 @@ ONLY = {
 }
 # The top: may import every room; but nothing imports the command line.
 TOP = {"stages", "verbs", "cli", "__main__", "__init__"}
-DEPENDENCIES = (*SCIENCE, "av", "cv2", "pyarrow", "pydantic", "yaml", "rich", "tyro")
+DEPENDENCIES = (
+    *SCIENCE,
+    "av",
+    "cv2",
+    "pyarrow",
+    "pydantic",
+    "yaml",
+    "rich",
+    "threadpoolctl",
+    "tyro",
+)
 
 
 def room_of(module):

@@ -94,7 +94,7 @@ def test_damaged_covariance_is_named(tmp_path: Path) -> None:
     rig = replace(make_rig(np.random.default_rng(0), 4), covariance=some_covariance(4))
     write_rig(rig, tmp_path / "rig.yaml")
     (tmp_path / "rig.covariance.npz").write_bytes(b"PK not a zip")
-    with pytest.raises(InputError, match="rig.covariance.npz: no covariance"):
+    with pytest.raises(InputError, match=r"rig\.covariance\.npz: no covariance"):
         read_rig(tmp_path / "rig.yaml")
 
 
