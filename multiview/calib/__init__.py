@@ -2,6 +2,7 @@
 
 from multiview.calib.board import Board, load_board
 from multiview.calib.corners import BoardCorners, detect_board, detect_corners
+from multiview.calib.page import report_html
 from multiview.calib.report import report_data, report_markdown
 from multiview.calib.result import CalibrationResult, CameraFigures, HeldOut
 from multiview.calib.solve import calibrate, calibrate_corners
@@ -18,5 +19,6 @@ __all__ = [
     "detect_corners",
     "load_board",
     "report_data",
+    "report_html",
     "report_markdown",
 ]

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from multiview.calib.assess import Assessment
 from multiview.calib.result import CalibrationResult
 
-__all__ = ["report_data", "report_markdown"]
+__all__ = ["figures_table", "report_data", "report_markdown"]
 
 
 def report_data(result: CalibrationResult) -> dict[str, Any]:
@@ -95,3 +96,29 @@ def _row(result: CalibrationResult, view: int) -> str:
         place,
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def figures_table(
+    result: CalibrationResult, judged: Assessment
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and a row for each camera, as text for a terminal; the last column holds remarks."""
+    header = "camera,verdict,views,corners,dropped,rms px,noise px,focal px,+-,filled,remarks"
+    rows: list[tuple[str, ...]] = []
+    for v, c in enumerate(result.cameras):
+        focal = result.rig.cameras[v].intrinsics.K[0, 0]
+        rows.append(
+            (
+                c.name,
+                judged.camera_level(v),
+                str(c.views),
+                str(c.corners),
+                f"{c.rejected / max(c.corners, 1):.1%}",
+                _figure(c.rms_px, 3),
+                _figure(c.noise_px, 3),
+                f"{focal:.1f}",
+                f"{c.focal_std * focal:.1f}" if c.focal_std else "given",
+                f"{c.fill:.0%}",
+                "; ".join(text for _, text in judged.findings[v]),
+            )
+        )
+    return tuple(header.split(",")), rows

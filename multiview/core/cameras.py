@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from multiview._shapes import F64, as_f64, check_shapes, freeze
+from multiview.core.record import RigRecord
 from multiview.errors import InputError, ShapeError
 
 # A rotation read from text with 8 digits is off by about 1e-8; one with a typing error by far more.
@@ -167,11 +168,17 @@ class Rig:
         ``"m"``, or another name where the source did not state the scale (``"board square"``).
     about
         How the rig was made; carried into its file.
+    world
+        Origin and axes of the world in words; empty where the source did not state them.
+    made
+        Provenance and accuracy, where known; no part of the digest.
     """
 
     cameras: tuple[Camera, ...]
     unit: str = "m"
     about: str = ""
+    world: str = ""
+    made: RigRecord | None = None
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.cameras]

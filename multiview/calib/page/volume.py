@@ -1,0 +1,59 @@
+"""Expected error over the capture volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from multiview._shapes import F64
+from multiview.calib.evidence import Evidence
+from multiview.calib.page.charts import error_views
+from multiview.calib.page.svg import legend
+from multiview.errors import ShapeError
+
+__all__ = ["ExpectedError", "volume_section"]
+
+# Positions (N, 3) in metres and the error expected there, millimetres (N,); or a function that
+# gives the errors at positions.
+ExpectedError = tuple[F64, F64] | Callable[[F64], F64]
+# Steps of the grid of positions that a function is asked for, along each axis.
+GRID = 9
+
+
+def volume_section(evidence: Evidence, expected: ExpectedError | None) -> str:
+    """Write the section; empty where no expected error is given."""
+    if expected is None or not len(evidence.pose_t):
+        return ""
+    if callable(expected):
+        positions = _volume_grid(evidence)
+        rms = np.asarray(expected(positions), np.float64)
+    else:
+        positions, rms = (np.asarray(a, np.float64) for a in expected)
+    if positions.ndim != 2 or positions.shape[1:] != (3,) or rms.shape != (len(positions),):
+        raise ShapeError(
+            f"expected errors of shape {rms.shape} at positions of shape {positions.shape}",
+            "give positions (N, 3) in metres and errors (N,) in millimetres",
+        )
+    known = np.isfinite(rms) & np.isfinite(positions).all(-1)
+    if not known.any():
+        return ""
+    top, side, dark = error_views(evidence, positions[known], rms[known])
+    low, middle, high = np.quantile(rms[known], [0.05, 0.5, 0.95])
+    return (
+        '<h2 id="volume">Expected error in the volume</h2><p>A point seen by all cameras that have '
+        f"it in the picture is expected to be off by <strong>{middle:.2f} mm</strong> in the "
+        f"median (root mean square), {low:.2f} mm in the best and {high:.2f} mm in the worst "
+        f"twentieth of the places.</p>{legend('0 mm', f'{dark:.2f} mm')}"
+        f'<div class="two"><figure>{top}<figcaption>From above; the worst places in front.'
+        f"</figcaption></figure><figure>{side}<figcaption>From the side.</figcaption></figure>"
+        "</div>"
+    )
+
+
+def _volume_grid(evidence: Evidence) -> F64:
+    """Positions over the box that holds the boards, shape (GRID^3, 3)."""
+    corners = evidence.board_corners_world().reshape(-1, 3)
+    low, high = np.quantile(corners, [0.02, 0.98], axis=0)
+    axes = [np.linspace(a, b, GRID) for a, b in zip(low, high, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
