@@ -24,6 +24,11 @@ CELLS = 12
 # Sightings that a cell needs: with 6, one pattern of signs in 64 is as extreme as all equal.
 MIN_SIGHTINGS = 6
 FLIPS, LEVEL = 400, 0.01
+# Sightings that an estimate of size needs: two tell the mean from its noise.
+SIZED_SIGHTINGS = 2
+# Smooth patterns over the whole picture that are looked for besides cells: what a lens model lacks
+# is smooth, and shows in all of the picture before it shows in any one cell.
+DEGREE = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +46,8 @@ class ResidualMap:
     significant
         Cells whose mean is not noise, shape (rows, columns).
     p_value
-        Probability that noise alone shows a cell as extreme as the most extreme one; NaN where no
-        cell was seen often enough.
+        Probability that noise alone shows a cell or a smooth pattern as extreme as the most extreme
+        one; NaN where too little was seen.
     systematic_px
         Size of the mean residuals beyond noise (root mean square over corners); 0 where there is
         none.
@@ -81,7 +86,9 @@ def residual_map(evidence: Evidence, view: int) -> ResidualMap:
         mean = np.where(count[:, None] > 0, total / count[:, None], np.nan)
         rms = np.sqrt(np.bincount(cell, (found**2).sum(-1), minlength=cells) / count)
     sums = _sighting_sums(cell, evidence.sighting[at], found, cells)
-    significant, p_value = _sign_flips(sums)
+    modes = _mode_sums(evidence.xy_px[at], evidence.sighting[at], found, (width, height))
+    significant, p_value = _sign_flips(np.concatenate([sums, modes], 1))
+    significant = significant[:cells]
     systematic = _systematic(sums, count)
     square = float((found**2).sum(-1).mean()) if len(at) else 0.0
     return ResidualMap(
@@ -102,6 +109,24 @@ def _sighting_sums(cell: Ints, sighting: Ints, found: F64, cells: int) -> F64:
     size = len(names) * cells
     sums = [np.bincount(key, found[:, k], minlength=size) for k in (0, 1)]
     return np.asarray(np.stack(sums, -1).reshape(len(names), cells, 2), np.float64)
+
+
+def _mode_sums(xy: F64, sighting: Ints, found: F64, size_wh: tuple[int, int]) -> F64:
+    """Product of each sighting's residuals and smooth patterns, shape (S, modes, 2).
+
+    Patterns are products of Legendre polynomials of the place up to a total degree, of either
+    coordinate; the second entry is 0, so that they go with cells.
+    """
+    place = 2 * (xy + 0.5) / size_wh - 1
+    x, y = (np.polynomial.legendre.legvander(place[:, k], DEGREE) for k in (0, 1))
+    pairs = [(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]
+    names, row = np.unique(sighting, return_inverse=True)
+    out = np.zeros((len(names), 2 * len(pairs), 2))
+    for m, (i, j) in enumerate(pairs):
+        for k in (0, 1):
+            product = x[:, i] * y[:, j] * found[:, k]
+            out[:, 2 * m + k, 0] = np.bincount(row.reshape(-1), product, minlength=len(names))
+    return out
 
 
 def _sign_flips(sums: F64) -> tuple[Bools, float]:
@@ -125,7 +150,7 @@ def _sign_flips(sums: F64) -> tuple[Bools, float]:
 def _systematic(sums: F64, count: Ints) -> float:
     """Mean square of the cells' means, corners weighted alike, less what noise adds to it."""
     seen = (np.abs(sums).sum(-1) > 0).sum(0)
-    use = seen >= MIN_SIGHTINGS
+    use = seen >= SIZED_SIGHTINGS
     if not use.any():
         return 0.0
     n, s = count[use].astype(float), seen[use]
