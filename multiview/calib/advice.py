@@ -260,8 +260,11 @@ def camera_findings(
     return out
 
 
-def film_next(result: CalibrationResult, evidence: Evidence) -> list[str]:
-    """Sentences on what further footage would help most, the most urgent first."""
+def film_next(result: CalibrationResult, evidence: Evidence, levels: Sequence[Level]) -> list[str]:
+    """Sentences on what further footage would help most, the most urgent first.
+
+    `levels` says how good each camera is.
+    """
     out = []
     names = evidence.rig.names
     for a, b, count in sorted(spanning_links(evidence), key=lambda link: link[2]):
@@ -271,8 +274,9 @@ def film_next(result: CalibrationResult, evidence: Evidence) -> list[str]:
                 f"{SHARED_LOOK - count} or more new places: they share {count}."
             )
     tilts = tilt_vectors(evidence)
-    for v, c in enumerate(result.cameras):
-        out += _camera_wishes(c, evidence, v, tilts)
+    urgent = sorted(range(len(levels)), key=lambda v: -ORDER.index(levels[v]))
+    for v in urgent:
+        out += _camera_wishes(result.cameras[v], evidence, v, tilts)
     return out
 
 

@@ -72,6 +72,6 @@ def assess(result: CalibrationResult) -> Assessment:
         shapes=shapes,
         heads=tuple(heads),
         findings=findings,
-        film=tuple(film_next(result, evidence)),
+        film=tuple(film_next(result, evidence, [worst([x for x, _ in f]) for f in findings])),
         level=overall(levels, warned=bool(result.warnings)),
     )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from multiview.calib.board import load_board
+from multiview.calib.board_pose import track_board
 from multiview.calib.clicks import frame_of_gravity, frame_of_points, load_points, with_scale
+from multiview.calib.corners import detect_board
 from multiview.calib.frame import (
     WorldFrame,
     board_frame,
@@ -13,12 +16,13 @@ from multiview.calib.frame import (
     reframe_rig,
     reframe_track,
 )
+from multiview.capture import Capture
 from multiview.core import BoardTrack, Pose, Rig
 from multiview.core.boards import Origin
 from multiview.errors import InputError
 from multiview.formats.boards_json import boards_path, read_boards, write_boards
 from multiview.formats.rig_yaml import read_rig, write_rig
-from multiview.progress import say
+from multiview.progress import progress_bar, say
 from multiview.stage import file_digest
 
 __all__ = ["check_world", "frame_text", "run_frame", "world_frame", "world_inputs"]
@@ -39,6 +43,7 @@ def run_frame(
     gravity: str | None = None,
     scale: Path | None = None,
     origin: Origin = "bottom-left",
+    floor: tuple[Capture, Path] | None = None,
     force: bool = False,
 ) -> Path:
     """Express a rig, and its boards' poses if they are known, in another world.
@@ -55,6 +60,9 @@ def run_frame(
         Points file with ``scale``: two points and their distance.
     origin
         Corner of the board.
+    floor
+        Footage of a board on the floor, and its YAML, for ``board`` to be found in; without it
+        the poses are those of the calibration.
     force
         Replace ``out`` if it is there.
     """
@@ -66,7 +74,10 @@ def run_frame(
     def tracks() -> Sequence[BoardTrack]:
         return _tracks_of(rig, rig_path)
 
-    frame = world_frame(rig, spec, tracks, origin) if spec else _same_world(rig)
+    def on_floor() -> Sequence[BoardTrack]:
+        return tracks() if floor is None else [_track_in(rig, *floor)]
+
+    frame = world_frame(rig, spec, on_floor, origin) if spec else _same_world(rig)
     if scale is not None:
         sized = load_points(scale)
         if sized.scale is None:
@@ -94,6 +105,23 @@ def _one(**given: str | Path | None) -> str:
             "give one of --board, --camera, --points, --gravity (or --scale alone)",
         )
     return "".join(f"{k}:{v}" for k, v in chosen.items())
+
+
+def _track_in(rig: Rig, capture: Capture, board_path: Path) -> BoardTrack:
+    """Find a board in footage of its own."""
+    board = load_board(board_path)
+    seen = rig.select(capture.names)
+    seen.check_sizes(capture.sizes_wh)
+    with progress_bar() as progress:
+        corners = detect_board(capture, board, progress)
+    track = track_board(seen, corners, board)
+    if not len(track.frame_ids):
+        raise InputError(
+            f"the board ({board.describe()}) is found in no frame of the floor's footage, or fits "
+            "the rig in none",
+            "compare the board file with the print, and film it where a camera sees it whole",
+        )
+    return track
 
 
 def _same_world(rig: Rig) -> WorldFrame:

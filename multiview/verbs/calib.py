@@ -8,6 +8,8 @@ from tyro.conf import Positional
 
 from multiview.config import Config
 from multiview.core.boards import Origin
+from multiview.errors import InputError
+from multiview.verbs.options import CaptureOptions
 
 __all__ = ["CalibFrame"]
 
@@ -21,6 +23,10 @@ class CalibFrame(Config):
     """Rig file to write."""
     board: str | None = None
     """Board on the floor: `still` (where it lay longest), a frame number, NAME or NAME:FRAME."""
+    footage: Path | None = None
+    """Take with the board on the floor, if it is not that of the calibration."""
+    board_file: Path | None = None
+    """With --footage: board YAML."""
     camera: str | None = None
     """Camera that becomes the world."""
     points: Path | None = None
@@ -31,6 +37,7 @@ class CalibFrame(Config):
     """YAML with `scale`: two points and their distance in metres."""
     origin: Origin = "bottom-left"
     """Corner of the board's grid that becomes the origin."""
+    input: CaptureOptions = CaptureOptions()
     force: bool = False
     """Replace a file that is there."""
 
@@ -38,6 +45,14 @@ class CalibFrame(Config):
         """Run the verb."""
         from multiview.stages.frame import run_frame
 
+        floor = None
+        if self.footage is not None or self.board_file is not None:
+            if self.footage is None or self.board_file is None or self.board is None:
+                raise InputError(
+                    "--footage and --board-file say where to look for --board; one is missing",
+                    "--board still --footage captures/floor --board-file board.yaml",
+                )
+            floor = (self.input.open(self.footage), self.board_file)
         run_frame(
             self.rig,
             self.out,
@@ -47,5 +62,6 @@ class CalibFrame(Config):
             gravity=self.gravity,
             scale=self.scale,
             origin=self.origin,
+            floor=floor,
             force=self.force,
         )

@@ -243,6 +243,7 @@ def test_poor_cameras_are_told_what_to_do(good):
     said = " ".join(judged.film)
     assert "Show the board to cam0 5 more times" in said
     assert "slowly in cam0" in said
+    assert "cam0" in judged.film[0]  # the worst camera first
     _, rows = figures_table(good, judged)
     assert rows[0][1] == "film again"
     assert "focal length known to 6.0%" in rows[0][-1]

@@ -128,7 +128,6 @@ COLUMNS = (
     ("pattern<br>px", ""),
     ("filled", ""),
     ("position x, y, z<br>{unit}", ""),
-    ("remarks", "l"),
 )
 
 
@@ -165,10 +164,13 @@ def _row(result: CalibrationResult, judged: Assessment, v: int) -> str:
         ("", f"{m.systematic_px:.3f}" if m.structured else "none"),
         ("", f"{c.fill:.0%}"),
         ("", place),
-        ("l remark", remarks(judged, v)),
     ]
-    alarm = "" if level == "good" else ' class="alarm"'
-    return f"<tr{alarm}>" + "".join(f'<td class="{k}">{t}</td>' for k, t in cells) + "</tr>"
+    said = remarks(judged, v)
+    alarm = ' class="alarm above"' if said else ""
+    row = f"<tr{alarm}>" + "".join(f'<td class="{k}">{t}</td>' for k, t in cells) + "</tr>"
+    if said:
+        row += f'<tr class="alarm remark"><td></td><td colspan="{len(cells) - 1}">{said}</td></tr>'
+    return row
 
 
 def _space(evidence: Evidence) -> str:

@@ -13,7 +13,7 @@ from multiview.calib.page.scene import up_axes
 from multiview.calib.page.svg import INK, LINE, MUTED, heat, picture, tag, text
 from multiview.calib.structure import BoardShape
 
-__all__ = ["all_errors", "board_picture", "error_views", "shared_matrix"]
+__all__ = ["all_errors", "board_picture", "error_range", "error_views", "shared_matrix"]
 
 
 def all_errors(evidence: Evidence) -> str:
@@ -62,44 +62,44 @@ def shared_matrix(evidence: Evidence) -> str:
     return picture(width, height, "".join(body), "Boards shared by pairs of cameras")
 
 
-def error_views(evidence: Evidence, positions: F64, rms_mm: F64) -> tuple[str, str, float]:
-    """Draw the expected error in the volume from above and from the side.
+def error_views(evidence: Evidence, positions: F64, rms_mm: F64) -> tuple[str, str]:
+    """Draw the expected error in the volume from above and from the side, as tiles of its median.
 
     Parameters
     ----------
     evidence
         For the axes of the drawing.
     positions, rms_mm
-        World, shape (N, 3), metres, and the expected error there, shape (N,), millimetres.
-
-    Returns
-    -------
-    tuple
-        Two pictures, and the error of the darkest colour (95 % of the places lie below it).
+        World, shape (N, 3), and the expected error there, shape (N,), millimetres.
     """
     xyz = positions @ up_axes(evidence.rig).T
-    top = float(np.quantile(rms_mm, 0.95)) or 1.0
-    order = np.argsort(rms_mm)
+    low, high = error_range(rms_mm)
+    tiles = int(np.clip(round(len(xyz) ** (1 / 3)), 3, 14))
     out = []
-    for axes in ((0, 1), (0, 2)):
+    for axes, side in (((0, 1), "from above"), ((0, 2), "from the side")):
         xy = xyz[:, list(axes)] * [1, -1]
-        low, size = xy.min(0), np.maximum(np.ptp(xy, axis=0), 1e-9)
-        scale = float(min(420 / size[0], 280 / size[1]))
-        page = (xy - low) * scale + 20
-        body = "".join(
-            tag(
-                "circle",
-                cx=page[i, 0],
-                cy=page[i, 1],
-                r=5.0,
-                fill=heat(0.1 + 0.9 * rms_mm[i] / top),
-            )
-            for i in order
-        )
-        label = "Expected error from above" if axes == (0, 1) else "Expected error from the side"
-        width, height = size * scale + 40
-        out.append(picture(width, height, body, label, "frame"))
-    return out[0], out[1], top
+        step = max(float(np.ptp(xy, axis=0).max()) / tiles, 1e-9)
+        place = np.floor((xy - xy.min(0)) / step * (1 - 1e-9)).astype(int)
+        columns, rows = place.max(0) + 1
+        cell = min(420 / columns, 300 / rows)
+        body = []
+        for x, y in np.unique(place, axis=0).tolist():
+            median = float(np.median(rms_mm[(place == (x, y)).all(-1)]))
+            share = (median - low) / max(high - low, 1e-12)
+            where = {"x": 16 + x * cell, "y": 16 + y * cell, "rx": 2}
+            size = cell - 1.5
+            body.append(tag("rect", **where, width=size, height=size, fill=heat(share)))
+        width, height = 32 + columns * cell, 32 + rows * cell
+        said = f"{columns * step:.2f} x {rows * step:.2f} {evidence.rig.unit}"
+        body.append(text(16, height - 4, said, font_size=10.5, fill=MUTED))
+        out.append(picture(width, height, "".join(body), f"Expected error {side}", "frame"))
+    return out[0], out[1]
+
+
+def error_range(rms_mm: F64) -> tuple[float, float]:
+    """Errors of the lightest and the darkest colour: 5 and 95 % of the places."""
+    low, high = np.quantile(rms_mm, [0.05, 0.95])
+    return float(low), float(high)
 
 
 def board_picture(points: F64, shape: BoardShape) -> str:
@@ -111,6 +111,7 @@ def board_picture(points: F64, shape: BoardShape) -> str:
     width, height = size * scale + 2 * radius + 12
     known = np.isfinite(shape.height)
     top = float(np.abs(shape.height[known]).max(initial=0)) or 1.0
+    top *= 1 if shape.bent else 4  # noise is drawn pale
     outer = {"width": width - 2, "height": height - 2, "rx": 8}
     body = [tag("rect", x=1, y=1, **outer, fill="#fff", stroke=LINE)]
     for (x, y), h in zip(xy[known] * scale + radius + 6, shape.height[known], strict=True):

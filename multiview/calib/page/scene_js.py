@@ -10,7 +10,7 @@ var home=[-0.6,0.42,1],az=home[0],el=home[1],zoom=home[2],drag=null,live=false;
 function view(p){
  var ca=Math.cos(az),sa=Math.sin(az),ce=Math.cos(el),se=Math.sin(el);
  var x=ca*p[0]-sa*p[1],y=sa*p[0]+ca*p[1];
- var k=zoom*Math.min(c.width,c.height)*0.44/s.radius;
+ var k=zoom*Math.min(c.width,c.height)*0.5/s.radius;
  return [c.width/2+k*x,c.height/2-k*(se*y+ce*p[2]),ce*y-se*p[2]];
 }
 function path(points,closed){

@@ -47,9 +47,10 @@ table{border-collapse:collapse;width:100%;font-size:13px;font-variant-numeric:ta
 th{font-weight:600;color:var(--muted);text-align:right;vertical-align:bottom;line-height:1.3}
 th,td{padding:6px 9px;border-bottom:1px solid var(--line)}
 td{text-align:right;white-space:nowrap}
-th.l,td.l{text-align:left}td.remark{white-space:normal;min-width:150px;color:#3d4c5a}
+th.l,td.l{text-align:left}tr.remark td{text-align:left;white-space:normal;padding-top:0}
+tr.above td{border-bottom:0;padding-bottom:2px}
 th:first-child,td:first-child{padding-left:0}
-tr.alarm td{background:#fffbf3}
+tr.alarm td{background:#fffaf0}tr.alarm td:first-child{box-shadow:-8px 0 #fffaf0}
 figure{margin:0;min-width:0}
 figcaption{font-size:12.5px;line-height:1.4;margin-top:6px}
 svg{display:block;width:100%;height:auto;font-family:inherit}
@@ -74,10 +75,13 @@ white-space:nowrap}
 .keys>span>i.ring{border:2px solid #d9480f;border-radius:2px;background:none}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 22px;font-size:13.5px;margin:10px 0}
 dt{color:var(--muted)}dd{margin:0;overflow-wrap:anywhere}
-@media(max-width:860px){main{padding:22px 14px}.three,.two{grid-template-columns:1fr}
+@media screen and (max-width:860px){main{padding:22px 14px}.three,.two{grid-template-columns:1fr}
 .cam .panels{grid-template-columns:1fr 1fr}}
 @media print{body{font-size:11pt;-webkit-print-color-adjust:exact;print-color-adjust:exact}
-main{max-width:none;padding:0}nav{display:none}h2{margin-top:26px;break-after:avoid}
+main{max-width:none;padding:0}nav{display:none}.cards{grid-template-columns:repeat(5,1fr)}
+.card{padding:8px 9px}.card p,.card .label{font-size:8pt}.card .value{font-size:15pt}
+.card .label .pill{font-size:7pt;padding:0 5px}figcaption{font-size:8pt}ul.todo{columns:2}
+.three,.two{break-inside:avoid}h2{margin-top:26px;break-after:avoid}
 .wide{overflow:visible}table{font-size:8pt}th,td{padding:3px 4px}.cards{gap:8px}
 .cam .panels svg{max-height:150px}@page{margin:14mm}}
 """

@@ -8,7 +8,8 @@ import numpy as np
 
 from multiview._shapes import F64
 from multiview.calib.evidence import Evidence
-from multiview.calib.page.charts import error_views
+from multiview.calib.page.charts import error_range, error_views
+from multiview.calib.page.scene import up_axes
 from multiview.calib.page.svg import legend
 from multiview.errors import ShapeError
 
@@ -38,22 +39,24 @@ def volume_section(evidence: Evidence, expected: ExpectedError | None) -> str:
     known = np.isfinite(rms) & np.isfinite(positions).all(-1)
     if not known.any():
         return ""
-    top, side, dark = error_views(evidence, positions[known], rms[known])
+    top, side = error_views(evidence, positions[known], rms[known])
+    light, dark = error_range(rms[known])
     low, middle, high = np.quantile(rms[known], [0.05, 0.5, 0.95])
     return (
         '<h2 id="volume">Expected error in the volume</h2><p>A point seen by all cameras that have '
         f"it in the picture is expected to be off by <strong>{middle:.2f} mm</strong> in the "
         f"median (root mean square), {low:.2f} mm in the best and {high:.2f} mm in the worst "
-        f"twentieth of the places.</p>{legend('0 mm', f'{dark:.2f} mm')}"
-        f'<div class="two"><figure>{top}<figcaption>From above; the worst places in front.'
-        f"</figcaption></figure><figure>{side}<figcaption>From the side.</figcaption></figure>"
-        "</div>"
+        f"twentieth of the places.</p>{legend(f'{light:.2f} mm', f'{dark:.2f} mm')}"
+        f'<div class="two"><figure>{top}<figcaption>From above: median over the height.'
+        f"</figcaption></figure><figure>{side}<figcaption>From the side: median over the depth."
+        "</figcaption></figure></div>"
     )
 
 
 def _volume_grid(evidence: Evidence) -> F64:
-    """Positions over the box that holds the boards, shape (GRID^3, 3)."""
-    corners = evidence.board_corners_world().reshape(-1, 3)
+    """Positions over the box that holds the boards, upright, shape (GRID^3, 3)."""
+    upright = up_axes(evidence.rig)
+    corners = evidence.board_corners_world().reshape(-1, 3) @ upright.T
     low, high = np.quantile(corners, [0.02, 0.98], axis=0)
     axes = [np.linspace(a, b, GRID) for a, b in zip(low, high, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3) @ upright
