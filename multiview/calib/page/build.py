@@ -23,6 +23,7 @@ from multiview.calib.structure import BoardShape
 
 __all__ = ["report_html"]
 
+FEW_CAMERAS = 6
 WORDS: dict[Level, tuple[str, str]] = {
     "good": ("Good", "Nothing here speaks against using this rig."),
     "look at": ("Look at", "The rig can be used; read what is marked below first."),
@@ -201,15 +202,17 @@ def _errors(evidence: Evidence, shapes: tuple[BoardShape, ...]) -> str:
         f"{escape(_shape_words(shape, evidence.rig.unit))}</figcaption></figure>"
         for points, shape in zip(evidence.points, shapes, strict=True)
     )
+    # a small matrix leaves room below it
+    left, right = ("", boards) if len(evidence.rig.cameras) <= FEW_CAMERAS else (boards, "")
     return (
         '<h2 id="errors">Errors and shared boards</h2><div class="two"><div><figure>'
         f"{all_errors(evidence)}<figcaption>Lengths of all errors, each in units of its camera's "
         "noise. Curve: what noise alone gives (Rayleigh). A tail to the right of it is blur, a "
-        f"bent board or wrong corners; the last bar holds all beyond.</figcaption></figure>{boards}"
-        "</div><figure>"
+        f"bent board or wrong corners; the last bar holds all beyond.</figcaption></figure>{left}"
+        "</div><div><figure>"
         f"{shared_matrix(evidence)}<figcaption>Boards that two cameras share. Below the diagonal: "
         "seen by both. Above: of these, the ones on which both agree with the rig.</figcaption>"
-        "</figure></div>"
+        f"</figure>{right}</div></div>"
     )
 
 

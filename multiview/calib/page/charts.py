@@ -59,7 +59,7 @@ def shared_matrix(evidence: Evidence) -> str:
         body.append(text(x, y, name, text_anchor="end" if turned else "middle", **style, **turn))
     width = left + V * cell + 4
     height = V * cell + (left if turned else 18)
-    return picture(width, height, "".join(body), "Boards shared by pairs of cameras")
+    return picture(width, height, "".join(body), "Boards shared by pairs of cameras", grow=False)
 
 
 def error_views(evidence: Evidence, positions: F64, rms_mm: F64) -> tuple[str, str]:
@@ -116,7 +116,7 @@ def board_picture(points: F64, shape: BoardShape) -> str:
     body = [tag("rect", x=1, y=1, **outer, fill="#fff", stroke=LINE)]
     for (x, y), h in zip(xy[known] * scale + radius + 6, shape.height[known], strict=True):
         body.append(tag("circle", cx=x, cy=y, r=radius, fill=_two_sided(h / top)))
-    return picture(width, height, "".join(body), "Height of the board's corners")
+    return picture(width, height, "".join(body), "Height of the board's corners", grow=False)
 
 
 def _spacing(xy: F64) -> float:

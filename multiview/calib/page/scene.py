@@ -122,7 +122,8 @@ def still_views(evidence: Evidence) -> tuple[str, str]:
     """Draw the rig from above, with the links between cameras, and from the side."""
     scene = _Scene(evidence)
     top = _view(scene, evidence, (0, 1), _links(scene, evidence))
-    side = _view(scene, evidence, (0, 2), "")
+    depth = np.ptp(np.concatenate([scene.cameras, scene.boards.reshape(-1, 3)]), axis=0)
+    side = _view(scene, evidence, (0 if depth[0] >= depth[1] else 1, 2), "")
     return top, side
 
 

@@ -35,10 +35,16 @@ def text(x: float, y: float, body: str, **attributes: Any) -> str:
     return tag("text", escape(body), x=float(x), y=float(y), **attributes)
 
 
-def picture(width: float, height: float, body: str, label: str, class_: str = "") -> str:
-    """Write an SVG picture that scales with the page; ``label`` is read to those who cannot see."""
+def picture(
+    width: float, height: float, body: str, label: str, class_: str = "", *, grow: bool = True
+) -> str:
+    """Write an SVG picture that scales with the page; ``label`` is read to those who cannot see.
+
+    Without `grow` it is never larger than its own coordinates: few cells do not fill a page.
+    """
+    style = "" if grow else f' style="max-width:{width:.0f}px"'
     return (
-        f'<svg class="{class_}" viewBox="0 0 {number(width)} {number(height)}" role="img" '
+        f'<svg class="{class_}"{style} viewBox="0 0 {number(width)} {number(height)}" role="img" '
         f'aria-label="{escape(label, quote=True)}">{body}</svg>'
     )
 
