@@ -26,7 +26,7 @@ gap:4px 18px;align-items:baseline;flex-wrap:wrap}
 .verdict.look{background:#fdf6e9;border-color:#e09a22}.verdict.look strong{color:var(--look)}
 .verdict.again{background:#fdf0ef;border-color:var(--again)}
 .verdict.again strong{color:var(--again)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(196px,1fr));gap:12px}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(166px,1fr));gap:12px}
 .card{border:1px solid var(--line);border-radius:10px;padding:14px 16px 12px;break-inside:avoid}
 .card .label{font-size:13px;color:var(--muted);display:flex;justify-content:space-between;gap:8px;
 align-items:flex-start;min-height:2.9em;line-height:1.45}
