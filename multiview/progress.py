@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-__all__ = ["Progress", "progress_bar", "say"]
+__all__ = ["Progress", "progress_bar", "say", "say_table"]
 
 Progress = Callable[[str, int, int], None]
 # Seconds between two plain lines, so that a log of an hour stays readable.
@@ -17,6 +17,38 @@ PLAIN_EVERY = 10.0
 def say(text: str) -> None:
     """Print a line for the user (standard output; progress goes to standard error)."""
     print(text, flush=True)
+
+
+def say_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+    """Print a table: with rules on a terminal, plain columns elsewhere.
+
+    Parameters
+    ----------
+    header, rows
+        Cells as text.
+    left
+        Number of first columns, besides the last one, that are aligned to the left.
+    """
+    sides = ["left" if n < left or n == len(header) - 1 else "right" for n in range(len(header))]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name, side in zip(header, sides, strict=True):
+            table.add_column(name, justify=side)  # type: ignore[arg-type]
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+        return
+    lines = [header, *rows]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(header))]
+    for line in lines:
+        cells = [
+            c.ljust(w) if side == "left" else c.rjust(w)
+            for c, w, side in zip(line, widths, sides, strict=True)
+        ]
+        print("  ".join(cells).rstrip(), flush=True)
 
 
 @contextmanager

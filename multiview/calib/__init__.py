@@ -2,6 +2,7 @@
 
 from multiview.calib.board import Board, load_board
 from multiview.calib.corners import BoardCorners, detect_board, detect_corners
+from multiview.calib.page import report_html
 from multiview.calib.report import report_data, report_markdown
 from multiview.calib.result import BoardFit, CalibrationResult, CameraFigures, HeldOut, LensEvidence
 from multiview.calib.solve import calibrate, calibrate_corners
@@ -22,5 +23,6 @@ __all__ = [
     "expected_error",
     "load_board",
     "report_data",
+    "report_html",
     "report_markdown",
 ]

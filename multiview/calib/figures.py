@@ -18,7 +18,7 @@ from multiview.calib.result import BoardFit, CalibrationResult, CameraFigures, L
 from multiview.calib.uncertainty import lens_spread, rig_covariance
 from multiview.core import Camera, Pose, Rig
 
-__all__ = ["Evidence", "summarise"]
+__all__ = ["Solution", "summarise"]
 
 # Figures that are worth a warning.
 FEW_VIEWS, MANY_REJECTED, VAGUE_FOCAL, FILL_CELLS, LITTLE_FILL = 8, 0.15, 0.01, (8, 6), 0.3
@@ -29,7 +29,7 @@ BENT = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Solution:
     """All that the solver leaves behind.
 
     Parameters
@@ -61,7 +61,7 @@ class Evidence:
 
 
 def summarise(
-    found: Evidence, corners: Sequence[BoardCorners], boards: Sequence[Board]
+    found: Solution, corners: Sequence[BoardCorners], boards: Sequence[Board]
 ) -> CalibrationResult:
     """Assemble the result."""
     fit = found.fit
@@ -82,7 +82,7 @@ def summarise(
     )
 
 
-def _board_fit(found: Evidence, target: int, corners: BoardCorners, board: Board) -> BoardFit:
+def _board_fit(found: Solution, target: int, corners: BoardCorners, board: Board) -> BoardFit:
     fit, state = found.fit, found.fit.state
     at = np.flatnonzero(found.seen.target == target)
     seen, before = found.seen.take(at), found.original.take(at)
@@ -116,7 +116,7 @@ def _board_fit(found: Evidence, target: int, corners: BoardCorners, board: Board
     )
 
 
-def _rig(found: Evidence, corners: BoardCorners, boards: Sequence[Board], rms: float) -> Rig:
+def _rig(found: Solution, corners: BoardCorners, boards: Sequence[Board], rms: float) -> Rig:
     state = found.fit.state
     cameras = tuple(
         Camera(name=n, intrinsics=i, cam_from_world=Pose(R=R, t=t))
@@ -126,14 +126,13 @@ def _rig(found: Evidence, corners: BoardCorners, boards: Sequence[Board], rms: f
     )
     carried = np.unique(found.seen.board[found.fit.inlier.any(1)]).size
     about = (
-        f"world = frame of camera {cameras[0].name} (x right, y down, z forward), metres; "
         f"calibrated with {' and '.join(b.describe() for b in boards)} in {carried} poses, rms "
         f"{rms:.2f} px"
     )
     return Rig(cameras=cameras, about=about)
 
 
-def _figures(found: Evidence, corners: BoardCorners) -> tuple[CameraFigures, ...]:
+def _figures(found: Solution, corners: BoardCorners) -> tuple[CameraFigures, ...]:
     fit, seen = found.fit, found.seen
     V = len(corners.camera_names)
     spread = lens_spread(fit, seen)
@@ -186,7 +185,7 @@ def _camera_warnings(c: CameraFigures, focal_px: float) -> list[str]:
 
 
 def _warnings(
-    found: Evidence, figures: tuple[CameraFigures, ...], boards: Sequence[Board]
+    found: Solution, figures: tuple[CameraFigures, ...], boards: Sequence[Board]
 ) -> tuple[str, ...]:
     out = [
         f"{figures[a].name} and {figures[b].name} are joined by {e.agree} agreeing of {e.shared} "
@@ -209,7 +208,7 @@ def _warnings(
     return tuple(out)
 
 
-def _bent_boards(found: Evidence, boards: Sequence[Board]) -> list[str]:
+def _bent_boards(found: Solution, boards: Sequence[Board]) -> list[str]:
     extent = found.seen.targets.extent
     return [
         f"{board.describe()} is bent by {1000 * np.abs(bend).max():.1f} mm, which was modelled: "

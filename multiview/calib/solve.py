@@ -15,7 +15,7 @@ from multiview.calib.bundle import REJECT_SIGMA, Fit, fit_robust
 from multiview.calib.corners import MIN_CORNERS, BoardCorners, Footage, Progress, detect_board
 from multiview.calib.edges import FEW_FRAMES, pair_edges
 from multiview.calib.extrinsics import chain_cameras, check_connected, pose_boards
-from multiview.calib.figures import Evidence, summarise
+from multiview.calib.figures import Solution, summarise
 from multiview.calib.gather import check_all_see, gather_sightings
 from multiview.calib.intrinsics import estimate_intrinsics
 from multiview.calib.layout import VIEWS_FOR_BEND, Layout, LensModel, lay_out
@@ -263,7 +263,7 @@ def _solve(
     start: _Lenses,
     layout: Layout,
     names: tuple[str, ...],
-) -> Evidence:
+) -> Solution:
     """Pose cameras and boards by consensus, adjust, and look once more at what did not fit."""
     poses = pose_candidates(seen, planes, start.lenses, start.sigma_px)
     edges = pair_edges(seen, poses, len(names))
@@ -273,7 +273,7 @@ def _solve(
     fit = fit_robust(state, numbered, layout)
     fit, numbered = _second_look(fit, numbered, seen)
     weak = {pair: edges[pair] for pair in used if edges[pair].agree < FEW_FRAMES}
-    return Evidence(
+    return Solution(
         fit=fit,
         seen=numbered,
         original=seen,

@@ -6,15 +6,19 @@ V views, F frames, H hands, K keypoints, coordinate; metres, pixels, radians, se
 NaN with confidence 0.
 """
 
+from multiview.core.boards import BoardTrack
 from multiview.core.cameras import Camera, Intrinsics, Pose, Rig
 from multiview.core.covariance import RigCovariance
+from multiview.core.record import CameraRecord, RigRecord
 from multiview.core.skeleton import HAND_21, Skeleton
 from multiview.core.takes import HAND_SLOTS, Detections, Points3D, PseudoLabels
 
 __all__ = [
     "HAND_21",
     "HAND_SLOTS",
+    "BoardTrack",
     "Camera",
+    "CameraRecord",
     "Detections",
     "Intrinsics",
     "Points3D",
@@ -22,5 +26,6 @@ __all__ = [
     "PseudoLabels",
     "Rig",
     "RigCovariance",
+    "RigRecord",
     "Skeleton",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from multiview._shapes import F64, as_f64, check_shapes, freeze
 from multiview.core.covariance import RigCovariance
+from multiview.core.record import RigRecord
 from multiview.errors import InputError, ShapeError
 
 # A rotation read from text with 8 digits is off by about 1e-8; one with a typing error by far more.
@@ -170,12 +171,18 @@ class Rig:
         How the rig was made; carried into its file.
     covariance
         How well its parameters are known; None where nobody said.
+    world
+        Origin and axes of the world in words; empty where the source did not state them.
+    made
+        Provenance and accuracy, where known; no part of the digest.
     """
 
     cameras: tuple[Camera, ...]
     unit: str = "m"
     about: str = ""
     covariance: RigCovariance | None = None
+    world: str = ""
+    made: RigRecord | None = None
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.cameras]

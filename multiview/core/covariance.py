@@ -67,6 +67,15 @@ class RigCovariance:
         new[used] = np.arange(len(used))
         return RigCovariance(matrix=self.matrix[np.ix_(used, used)], pose=new[pose], lens=new[lens])
 
+    def scaled(self, scale: float) -> RigCovariance:
+        """Return that of the same rig with all lengths multiplied."""
+        factor = np.ones(len(self.matrix))
+        shifts = self.pose[:, 3:]
+        factor[shifts[shifts >= 0]] = scale
+        return RigCovariance(
+            matrix=self.matrix * np.outer(factor, factor), pose=self.pose, lens=self.lens
+        )
+
     @property
     def pose_std(self) -> F64:
         """Standard deviations of turn (rad) and shift (m), shape (V, 6); 0 for what is held."""

@@ -8,6 +8,7 @@ from tyro.conf import Positional
 
 from multiview.bootstrap.labels import LabelConfig
 from multiview.config import Config
+from multiview.core.boards import Origin
 from multiview.triangulation import TriangulationConfig
 from multiview.verbs.options import CaptureOptions
 
@@ -35,9 +36,13 @@ class Calibrate(Config):
     board: Path
     """Board YAML (see calib/boards)."""
     out: Path
-    """Output folder: rig.yaml, report.md."""
+    """Output folder: rig.yaml, report.html, report.md."""
     intrinsics: Path | None = None
     """Rig file whose lenses are kept; only the poses are estimated."""
+    world: str | None = None
+    """camera:NAME, board, board:FRAME, points:FILE, gravity:FILE or gravity:CAMERA:x,y,z."""
+    origin: Origin = "bottom-left"
+    """With a board as the world: corner of its grid that becomes the origin."""
     input: CaptureOptions = CaptureOptions()
     force: bool = False
     """Replace an older, different result."""
@@ -51,6 +56,8 @@ class Calibrate(Config):
             self.board,
             self.out,
             intrinsics=self.intrinsics,
+            world=self.world,
+            origin=self.origin,
             force=self.force,
         )
 

@@ -1,0 +1,67 @@
+"""The verbs of the group `calib`: what else can be done with a rig."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from multiview.config import Config
+from multiview.core.boards import Origin
+from multiview.errors import InputError
+from multiview.verbs.options import CaptureOptions
+
+__all__ = ["CalibFrame"]
+
+
+class CalibFrame(Config):
+    """Express a rig in another world: a board on the floor, a camera, clicked points, gravity."""
+
+    rig: Positional[Path]
+    """Rig file (its boards' poses lie beside it)."""
+    out: Path
+    """Rig file to write."""
+    board: str | None = None
+    """Board on the floor: `still` (where it lay longest), a frame number, NAME or NAME:FRAME."""
+    footage: Path | None = None
+    """Take with the board on the floor, if it is not that of the calibration."""
+    board_file: Path | None = None
+    """With --footage: board YAML."""
+    camera: str | None = None
+    """Camera that becomes the world."""
+    points: Path | None = None
+    """YAML with three clicked points: origin, x, xy."""
+    gravity: str | None = None
+    """CAMERA:x,y,z (down in that camera), or YAML with `plumb` or `down`."""
+    scale: Path | None = None
+    """YAML with `scale`: two points and their distance in metres."""
+    origin: Origin = "bottom-left"
+    """Corner of the board's grid that becomes the origin."""
+    input: CaptureOptions = CaptureOptions()
+    force: bool = False
+    """Replace a file that is there."""
+
+    def run(self) -> None:
+        """Run the verb."""
+        from multiview.stages.frame import run_frame
+
+        floor = None
+        if self.footage is not None or self.board_file is not None:
+            if self.footage is None or self.board_file is None or self.board is None:
+                raise InputError(
+                    "--footage and --board-file say where to look for --board; one is missing",
+                    "--board still --footage captures/floor --board-file board.yaml",
+                )
+            floor = (self.input.open(self.footage), self.board_file)
+        run_frame(
+            self.rig,
+            self.out,
+            board=self.board,
+            camera=self.camera,
+            points=self.points,
+            gravity=self.gravity,
+            scale=self.scale,
+            origin=self.origin,
+            floor=floor,
+            force=self.force,
+        )
