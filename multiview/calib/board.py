@@ -190,7 +190,8 @@ class Board(Config):
         """
         if self.kind == "charuco":
             board = self.charuco()
-            return np.ravel(board.getIds()).astype(np.int64), np.float64(board.getObjPoints())
+            ids = np.ravel(board.getIds()).astype(np.int64)
+            return ids, np.asarray(board.getObjPoints(), np.float64)
         if self.kind == "aprilgrid":
             size, gap = float(self.marker_m or 0), float(self.spacing or 0)
             return aprilgrid_markers(self.columns, self.rows, size, gap, self.first_marker)

@@ -90,8 +90,8 @@ def _chessboard_hint(images: Sequence[Image], board: Board) -> str:
     if not best[0]:
         return ""
     return (
-        f"a grid of {best[0]}x{best[1]} inner corners is visible, not {board.columns}x{board.rows}: "
-        "correct columns and rows, or show the whole board"
+        f"a grid of {best[0]}x{best[1]} inner corners is visible, not "
+        f"{board.columns}x{board.rows}: correct columns and rows, or show the whole board"
     )
 
 

@@ -336,14 +336,10 @@ def _one_thread_each(workers: int) -> Iterator[None]:
 
 def _hints(capture: Footage, board: Board, xy: F64, positions: Ints) -> tuple[str, ...]:
     """Per camera that never saw the board, why that may be."""
-    blind = np.isnan(xy).all((1, 2, 3))
-    some = (
-        np.unique(np.linspace(0, len(positions) - 1, HINT_IMAGES).astype(int))
-        if len(positions)
-        else []
-    )
-    out = []
+    some = np.linspace(0, max(len(positions) - 1, 0), min(HINT_IMAGES, len(positions)))
+    asked, out = positions[np.unique(some.astype(np.int64))], []
     for view in range(len(xy)):
-        images = [i for _, i in capture.pick(view, positions[some])] if blind[view] else []
+        blind = bool(np.isnan(xy[view]).all())
+        images = [image for _, image in capture.pick(view, asked)] if blind else []
         out.append(board_hint(images, board) if images else "")
     return tuple(out)

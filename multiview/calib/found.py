@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from multiview._shapes import F64
 from multiview.calib.board import Board
 from multiview.calib.subpixel import CornerFit
 
-__all__ = ["MIN_CORNERS", "Found", "accepted", "nothing"]
+__all__ = ["MIN_CORNERS", "Found", "accepted", "colours", "nothing"]
 
 # Fewer corners fix a board pose too poorly to be told from a false detection; the number of a tag
 # is evidence enough for its four.
@@ -37,17 +36,18 @@ class Found:
 
 
 def nothing(board: Board) -> Found:
+    """Return that a board was not found."""
     count = len(board.object_points)
     return Found(xy_px=np.full((count, 2), np.nan), std_px=np.full(count, np.nan))
 
 
 def accepted(fit: CornerFit, told: F64, axes: F64, board: Board) -> Found:
-    """Corners that lie where foretold and whose dark quarters lie as on this board."""
+    """Keep corners that lie where foretold and whose dark quarters lie as on this board."""
     step = np.linalg.norm(np.nan_to_num(axes), axis=1).min(1) * board.pitch_m
     stray = np.linalg.norm(fit.xy_px - told, axis=1)
     with np.errstate(invalid="ignore"):
         keep = fit.keep & (stray < np.maximum(STRAY * step, STRAY_PX))
-    sign = np.sign(fit.contrast) * _parity(board)
+    sign = np.sign(fit.contrast) * colours(board)
     if keep.any():
         keep &= sign == np.sign(sign[keep].sum() or 1.0)
     xy, std = fit.xy_px.copy(), fit.std_px.copy()
@@ -58,8 +58,8 @@ def accepted(fit: CornerFit, told: F64, axes: F64, board: Board) -> Found:
     return Found(xy_px=xy, std_px=std)
 
 
-def _parity(board: Board) -> F64:
-    """Sign that alternates with the colours around a corner, shape (C,)."""
+def colours(board: Board) -> F64:
+    """Return a sign that alternates with the colours around a corner, shape (C,)."""
     if board.kind in {"aprilgrid", "tags"}:
         return np.ones(len(board.object_points))  # their axes point into the marker
     across, down = board.grid

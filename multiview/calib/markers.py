@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from multiview._shapes import F64
 from multiview.calib.board import Board
 from multiview.calib.board_layout import open_dictionary
-from multiview.calib.found import Found, accepted, nothing
+from multiview.calib.found import Found, accepted, colours, nothing
 from multiview.calib.subpixel import Window, fit_corners
 
 __all__ = ["find_marked", "marker_pixels"]
@@ -21,6 +21,9 @@ Image = NDArray[np.uint8]
 # OpenCV's least perimeter of a marker is a share of the picture: 30 px in a picture of 1000, but
 # 115 px in 4K. 10 px a side are what 6 x 6 cells need to be read in any picture.
 LEAST_PERIMETER = (0.03, 40.0)
+# Share of the gap between a square's edge and its marker that is used: prints are not exact, and
+# the marker's blurred edge reaches out.
+MARKER_ROOM = 0.8
 # Share of the distance between two markers by which the shape of one foretells the place of the
 # other: perspective and lens within one pitch stay far below; a wrongly read number does not.
 FORETELL = 0.5
@@ -93,8 +96,10 @@ def _charuco_corners(grey: Image, board: Board, uv: F64, xy: F64) -> Found:
     used = np.take_along_axis(apart, order, 1) < FARTHEST
     told, axes = _local_maps(corners, uv[order], xy[order], used, pitch)
     told[apart.min(1) > 1] = np.nan  # no marker of its own squares: too far to foretell
-    room = (pitch - float(board.marker_m or 0)) / 2
-    fit = fit_corners(grey, told, axes, Window(reach=0.45 * pitch, depth=room))
+    room = MARKER_ROOM * (pitch - float(board.marker_m or 0)) / 2
+    # only every other square holds a marker
+    plain = colours(board) * (-1.0 if board.legacy and board.rows % 2 == 0 else 1.0)
+    fit = fit_corners(grey, told, axes, Window(reach=0.45 * pitch, depth=room, plain=plain))
     return accepted(fit, told, axes, board)
 
 

@@ -1,4 +1,4 @@
-"""Corners to a few hundredths of a pixel: the picture of two crossing edges is fitted to the pixels.
+"""Corners to a few hundredths of a pixel: two crossing edges are fitted to the grey levels.
 
 Around a corner of a board the brightness is ``a + b (k + E(u)) (k + E(v))``: two straight edges,
 each blurred to an error function ``E`` of the distance from it by a width of its own (pixel,
@@ -13,8 +13,9 @@ and Mitra, APCCAS 2002. Steps are Levenberg's and Marquardt's, for all corners o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf
@@ -28,10 +29,13 @@ F32 = NDArray[np.float32]
 
 # Half a side of the largest window, pixels: more adds noise of its own (a bent or shaded edge).
 WINDOW_PX = (3, 9)
-# Width of an edge to start from, pixels: a sharp lens and the pixel itself.
-START_BLUR_PX = 0.8
-# The pixel alone blurs by 1 / sqrt(12); twice the window is no edge any more.
-LEAST_BLUR_PX = 0.25
+# Pictures are smoothed first: where a camera sharpens, an edge is a single step between two pixels
+# with a halo, and its place is told by their sum, not by a slope that is not there.
+SMOOTH_PX = 0.7
+# Smoothing divides the variance of white noise by this, while the corner is as sure as before.
+NOISE_LEFT = 4 * np.pi * SMOOTH_PX**2
+# Width of an edge to start from, pixels, and the least; twice the window is no edge any more.
+START_BLUR_PX, LEAST_BLUR_PX = 1.0, 0.5
 ROUNDS, STEPS = 2, 5
 # All corners of the picture moved less than this in a step: done.
 STILL_PX = 0.003
@@ -63,12 +67,16 @@ class Window:
         Length of the edges from the corner, metres.
     depth
         Distance from an edge to what lies beside it (a marker's bits), metres.
+    plain
+        Corners, shape (N,), two of whose quarters have nothing beside the edges: 1 where x and y
+        have the same sign, -1 where they differ, 0 none.
     ends
         Whether the edges end in each other (``k = 1``) instead of crossing.
     """
 
     reach: float
     depth: float
+    plain: F64 | None = None
     ends: bool = False
 
 
@@ -128,7 +136,9 @@ def fit_corners(grey: Image, xy_px: F64, axes: F64, window: Window) -> CornerFit
     )
     index = np.flatnonzero(possible)
     if index.size:
-        _fit(grey, xy_px[index], axes[index], window, fit, index)
+        grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), SMOOTH_PX), np.uint8)
+        part = window if window.plain is None else replace(window, plain=window.plain[index])
+        _fit(grey, xy_px[index], axes[index], part, fit, index)
     return fit
 
 
@@ -163,8 +173,8 @@ def _fit(
     sine = np.abs(np.sin(p[:, 2] - p[:, 3]))
     reach_px = np.minimum(half, np.linalg.norm(axes, axis=1).min(1) * window.reach)
     fit.xy_px[index] = p[:, :2]
-    fit.std_px[index] = np.sqrt(np.maximum(variance * spread, 0))
-    fit.blur_px[index] = blur
+    fit.std_px[index] = np.sqrt(np.maximum(NOISE_LEFT * variance * spread, 0))
+    fit.blur_px[index] = np.sqrt(np.maximum(blur**2 - SMOOTH_PX**2, 0))
     fit.contrast[index] = contrast
     fit.keep[index] = (
         still
@@ -178,7 +188,7 @@ def _fit(
 
 
 def _normal(along: F64, towards: F64) -> F64:
-    """Unit normals of edges, pointing to the side of ``towards``; shapes (N, 2)."""
+    """Return unit normals of edges, pointing to the side of ``towards``; shapes (N, 2)."""
     normal = np.stack([-along[:, 1], along[:, 0]], -1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     side = np.sign((normal * towards).sum(1, keepdims=True))
@@ -187,8 +197,11 @@ def _normal(along: F64, towards: F64) -> F64:
 
 def _on_board(offset: F64, axes: F64, window: Window) -> BoolArray:
     """Which offsets from corners, (N, P, 2) pixels, lie near one of the two edges."""
-    q = np.abs(offset @ np.linalg.inv(axes).transpose(0, 2, 1))
-    return np.asarray((q.max(-1) < window.reach) & (q.min(-1) < window.depth))
+    q = offset @ np.linalg.inv(axes).transpose(0, 2, 1)
+    near = np.abs(q).min(-1) < window.depth
+    if window.plain is not None:
+        near |= np.sign(q.prod(-1)) == window.plain[:, None]
+    return np.asarray((np.abs(q).max(-1) < window.reach) & near)
 
 
 def _square(half: int) -> F64:
@@ -222,7 +235,7 @@ def _pixels(grey: Image, xy_px: F64, axes: F64, window: Window, half: int) -> tu
 def _least_squares(
     p: F64, xy: F64, value: F32, weight: F32, k: float
 ) -> tuple[F64, F64, F64, BoolArray]:
-    """Levenberg-Marquardt: unknowns (N, 8), cost (N,), normal matrices (N, 8, 8), converged (N,)."""
+    """Unknowns (N, 8), cost (N,), normal matrices (N, 8, 8), converged (N,)."""
     p = p.copy()
     damping = np.full(len(p), 1e-3)
     p[:, 6:] = _levels(p, xy, value, weight, k)

@@ -76,7 +76,7 @@ def choose_sets(
 
 
 def _ticks(xy: F64, std: F64, sizes_wh: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-    """What each frame set shows of one board, 0 to 1, shape (F, ticks)."""
+    """Tell what each frame set shows of one board, 0 to 1, shape (F, ticks)."""
     views, frames = xy.shape[:2]
     seen = ~np.isnan(xy[..., 0])
     with np.errstate(all="ignore"):
@@ -101,7 +101,8 @@ def _worth(std: F64, seen: NDArray[np.bool_]) -> F64:
     number = np.maximum(seen.sum(-1), 1)
     mean = np.where(seen, std, 0).sum(-1) / number
     out = np.zeros(mean.shape)
-    for v, some in enumerate(seen.any(-1)):
+    for v in range(len(seen)):
+        some = seen[v].any(-1)
         if some.any():
             typical = np.median(mean[v, some])
             out[v, some] = np.minimum(1, typical / np.maximum(mean[v, some], 1e-6))

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from multiview.calib import calibrate, load_board, report_data, report_markdown
+from multiview.calib import (
+    Board,
+    BoardCorners,
+    CalibrationResult,
+    calibrate_corners,
+    detect_boards,
+    parse_board,
+    report_data,
+    report_markdown,
+)
+from multiview.calib.finders import check_boards_differ
 from multiview.capture import Capture
+from multiview.core import Intrinsics
 from multiview.errors import InputError
 from multiview.formats.atomic import write_text
 from multiview.formats.rig_yaml import read_rig, write_rig
 from multiview.progress import progress_bar, say
 from multiview.stage import Stage, file_digest
+from multiview.stages.board_store import open_store
 from multiview.stages.sync_text import sync_text
 
 __all__ = ["run_calibrate"]
@@ -19,7 +32,7 @@ __all__ = ["run_calibrate"]
 
 def run_calibrate(
     capture: Capture,
-    board_path: Path,
+    boards: Sequence[str | Path],
     out: Path,
     *,
     intrinsics: Path | None = None,
@@ -31,8 +44,8 @@ def run_calibrate(
     ----------
     capture
         Footage of the board, synchronised.
-    board_path
-        Board YAML.
+    boards
+        Board YAML files or specs, for `multiview.calib.parse_board`.
     out
         Output folder.
     intrinsics
@@ -40,20 +53,23 @@ def run_calibrate(
     force
         Replace an older, different result.
     """
-    board = load_board(board_path)
+    filmed = tuple(parse_board(str(text)) for text in boards)
+    check_boards_differ(filmed)
     inputs = {"capture": capture.digest}
     lenses = None
     if intrinsics is not None:
         inputs["intrinsics"] = file_digest(intrinsics)
         lenses = {c.name: c.intrinsics for c in read_rig(intrinsics).select(capture.names).cameras}
-    stage = Stage("calibrate", {"board": board.model_dump()}, inputs, out, force)
+    stage = Stage("calibrate", {"boards": [b.model_dump() for b in filmed]}, inputs, out, force)
     if stage.done:
         say(f"calibrate: {out} is up to date")
         return out
     say(sync_text(capture))
     _check_some_frames(capture)
     with progress_bar() as progress:
-        result = calibrate(capture, board, intrinsics=lenses, progress=progress)
+        store = open_store(out, inputs["capture"], filmed)
+        corners = detect_boards(capture, filmed, progress, store=store)
+    result = _solve(filmed, corners, lenses)
     write_rig(result.rig, stage.work / "rig.yaml")
     write_text(stage.work / "report.md", report_markdown(result))
     data = report_data(result)
@@ -67,6 +83,17 @@ def run_calibrate(
     for warning in result.warnings:
         say(f"  look at: {warning}")
     return out
+
+
+def _solve(
+    boards: Sequence[Board],
+    corners: Sequence[BoardCorners],
+    lenses: Mapping[str, Intrinsics] | None,
+) -> CalibrationResult:
+    """Calibrate from what was detected."""
+    if len(boards) > 1:
+        say(f"calibrate: solved from the first board only, {boards[0].describe()}")
+    return calibrate_corners(corners[0], boards[0], intrinsics=lenses)
 
 
 def _check_some_frames(capture: Capture) -> None:
