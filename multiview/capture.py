@@ -108,6 +108,33 @@ class Capture:
             for f, (_, image) in zip(positions.tolist(), frames, strict=True):
                 yield f, image
 
+    def pick(self, view: int, positions: IntArray) -> Generator[tuple[int, Image], None, None]:
+        """Decode some pictures of one camera, from the last keyframe before the first.
+
+        Parameters
+        ----------
+        view
+            Camera, on axis V.
+        positions
+            Increasing positions on axis F, shape (P,).
+
+        Yields
+        ------
+        tuple
+            Position on axis F and the BGR image; sets without this camera are skipped.
+
+        Raises
+        ------
+        CaptureError
+            If a frame does not decode; names camera, file and frame.
+        """
+        self._check_view(view)
+        row = self.index[view, positions]
+        have = np.asarray(positions)[row >= 0]
+        with closing(self.sources[view].frames(row[row >= 0])) as frames:
+            for f, (_, image) in zip(have.tolist(), frames, strict=True):
+                yield f, image
+
     def sets(
         self, start: int = 0, stop: int | None = None
     ) -> Generator[tuple[int, list[Image | None]], None, None]:

@@ -47,11 +47,22 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in VERBS:
         return _overview(arguments)
     verb = VERBS[name]
+    _refuse_repeats(arguments[words:])
     rest, default = _with_config(verb, arguments[words:])
     options: dict[str, Any] = {} if default is None else {"default": default}
     command = tyro.cli(verb, prog=f"multiview {name}", args=rest, **options)
     command.run()
     return 0
+
+
+def _refuse_repeats(arguments: list[str]) -> None:
+    """Refuse an option given twice, of which the parser would silently keep the last."""
+    names = [a.split("=", 1)[0] for a in arguments if a.startswith("--") and len(a) > 2]
+    twice = [n for i, n in enumerate(names) if n in names[:i]]
+    if twice:
+        raise MultiviewError(
+            f"{twice[0]} is given twice", f"give it once; several values follow it: {twice[0]} A B"
+        )
 
 
 def _overview(arguments: list[str]) -> int:

@@ -1,12 +1,14 @@
-"""Board corners in images, to a fraction of a pixel, and collected over a take."""
+"""Board corners in pictures, to a fraction of a pixel, and collected over a take."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -14,18 +16,37 @@ from numpy.typing import NDArray
 
 from multiview._shapes import CONVENTIONS, F64, as_f64, check_shapes, freeze
 from multiview.calib.board import Board
+from multiview.calib.board_hints import HINT_IMAGES, board_hint
+from multiview.calib.finders import BoardFinder, check_boards_differ
+from multiview.calib.found import MIN_CORNERS
+from multiview.calib.subsample import choose_sets, coarse_sets
 from multiview.errors import ShapeError
 
-__all__ = ["BoardCorners", "Footage", "Progress", "detect_board", "detect_corners"]
+__all__ = [
+    "DETECTOR_VERSION",
+    "MIN_CORNERS",
+    "BoardCorners",
+    "Footage",
+    "Progress",
+    "Store",
+    "detect_board",
+    "detect_boards",
+    "detect_corners",
+]
 
 Image = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+Arrays = dict[str, F64]
 # (what, done, total), from any thread
 Progress = Callable[[str, int, int], None]
 
-# Fewer corners fix a board pose too poorly to be told from a false detection.
-MIN_CORNERS = 6
-# Pictures of a camera kept for finding out why it saw no board.
-HINT_IMAGES = 4
+# Raised whenever the corners of the same picture change, so that no stored ones are taken for them.
+DETECTOR_VERSION = 2
+# Pictures of one camera that a worker takes at a time: what a kill can lose, some seconds; and
+# enough that decoding from the last keyframe costs little.
+BLOCK = 48
+# A first look at long footage takes pictures no larger than this.
+FIRST_LOOK_PX = 1280
 
 
 class Footage(Protocol):
@@ -40,11 +61,21 @@ class Footage(Protocol):
         """Width and height of each camera's pictures, pixels."""
 
     @property
-    def frame_ids(self) -> NDArray[np.int64]:
+    def frame_ids(self) -> Ints:
         """Frame numbers, shape (F,)."""
 
-    def images(self, view: int) -> Iterator[tuple[int, Image]]:
-        """Yield (position on axis F, picture) of one camera."""
+    def pick(self, view: int, positions: Ints) -> Iterable[tuple[int, Image]]:
+        """Yield (position on axis F, picture) of one camera at these increasing positions."""
+
+
+class Store(Protocol):
+    """Keeps finished blocks of a long detection (a folder; see `multiview.stages`)."""
+
+    def load(self, key: str) -> Arrays | None:
+        """Return what was saved under this key, if anything."""
+
+    def save(self, key: str, arrays: Arrays) -> None:
+        """Save a finished block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,19 +92,28 @@ class BoardCorners:
         Shape (F,).
     hints
         Per view, what was found out about a camera that saw no board; else empty.
+    std_px
+        Standard deviation per coordinate, shape (V, F, C), that the noise of the corner's own
+        pixels explains; a blurred corner has a large one. NaN where not seen; None if unknown.
     """
 
     xy_px: F64
     camera_names: tuple[str, ...]
-    frame_ids: NDArray[np.int64]
+    frame_ids: Ints
     sizes_wh: tuple[tuple[int, int], ...]
     hints: tuple[str, ...] = ()
+    std_px: F64 | None = None
 
     def __post_init__(self) -> None:
         """Check and freeze the arrays."""
         xy = as_f64(self.xy_px, "BoardCorners.xy_px")
         ids = np.asarray(self.frame_ids, np.int64)
-        sizes = check_shapes("BoardCorners", {"xy_px": (xy, "V F C 2"), "frame_ids": (ids, "F")})
+        fields = {"xy_px": (xy, "V F C 2"), "frame_ids": (ids, "F")}
+        if self.std_px is not None:
+            std = as_f64(self.std_px, "BoardCorners.std_px")
+            fields["std_px"] = (std, "V F C")
+            object.__setattr__(self, "std_px", freeze(std))
+        sizes = check_shapes("BoardCorners", fields)
         if not len(self.camera_names) == len(self.sizes_wh) == sizes["V"]:
             raise ShapeError(
                 f"BoardCorners has {sizes['V']} views, {len(self.camera_names)} camera names and "
@@ -91,95 +131,6 @@ class BoardCorners:
         return np.asarray(~np.isnan(self.xy_px).any(-1))
 
 
-class _Finder:
-    """Detects one board in pictures of one camera; not to be shared among threads."""
-
-    def __init__(self, board: Board) -> None:
-        self.board = board
-        self.count = len(board.object_points)
-        self.mirrored = False
-        self.detector: Any = None
-        if board.kind == "charuco":
-            self.detector = cv2.aruco.CharucoDetector(board.charuco())
-
-    def __call__(self, image: Image) -> F64:
-        grey = _as_grey(image)
-        if self.board.kind == "chessboard":
-            return _find_chessboard(grey, self.board)
-        if self.board.inverted:
-            grey = cv2.bitwise_not(grey).astype(np.uint8)
-        # A camera behind a transparent or bleeding print sees mirrored markers, which no
-        # dictionary holds: what worked on its last picture is tried first.
-        for mirrored in (self.mirrored, not self.mirrored):
-            xy = self._charuco(grey, mirrored)
-            if not np.isnan(xy).all():
-                self.mirrored = mirrored
-                return xy
-        return xy
-
-    def _charuco(self, grey: Image, mirrored: bool) -> F64:
-        seen = np.ascontiguousarray(grey[:, ::-1]) if mirrored else grey
-        corners, ids, *_ = self.detector.detectBoard(seen)
-        out = np.full((self.count, 2), np.nan)
-        if ids is None or len(ids) < MIN_CORNERS:
-            return out
-        found = np.asarray(corners, np.float64).reshape(-1, 2)
-        if mirrored:  # the same corners of the same board: only the pixels are mapped back
-            found[:, 0] = grey.shape[1] - 1 - found[:, 0]
-        out[np.asarray(ids).ravel()] = found
-        return out if _spans_plane(found) else np.full_like(out, np.nan)
-
-
-def _as_grey(image: Image) -> Image:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
-        raise ShapeError(
-            f"image has shape {image.shape} and type {image.dtype}",
-            "give (height, width) or (height, width, 3) of 8 bits",
-        )
-    if image.ndim == 2:
-        return np.ascontiguousarray(image)
-    if image.shape[2] == 1:
-        return np.ascontiguousarray(image[:, :, 0])
-    code = cv2.COLOR_BGRA2GRAY if image.shape[2] == 4 else cv2.COLOR_BGR2GRAY
-    return np.asarray(cv2.cvtColor(image, code), np.uint8)
-
-
-def _spans_plane(xy: F64) -> bool:
-    """Whether points are not all (nearly) on one line, which leaves the pose open."""
-    spread = np.linalg.svd(xy - xy.mean(0), compute_uv=False)
-    return bool(spread[1] > 0.02 * spread[0])
-
-
-def _find_chessboard(grey: Image, board: Board) -> F64:
-    across, down = board.grid
-    flags = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_ACCURACY
-    for more in (0, cv2.CALIB_CB_EXHAUSTIVE):
-        found, corners = cv2.findChessboardCornersSB(grey, (across, down), None, flags | more)
-        if found:
-            break
-    else:
-        return np.full((across * down, 2), np.nan)
-    grid = np.asarray(corners, np.float64).reshape(down, across, 2)
-    return _oriented(grid, grey, board.inverted).reshape(-1, 2)
-
-
-def _oriented(grid: F64, grey: Image, inverted: bool) -> F64:
-    """Renumber from the front, with the first inner square dark where that can be told."""
-    right, below = grid[0, -1] - grid[0, 0], grid[-1, 0] - grid[0, 0]
-    if right[0] * below[1] - right[1] * below[0] < 0:
-        grid = grid[::-1]
-    down, across, _ = grid.shape
-    if (across + down) % 2 == 0:  # turned by 180 degrees, its colours are the same
-        return grid
-    centres = (grid[:-1, :-1] + grid[1:, :-1] + grid[:-1, 1:] + grid[1:, 1:]) / 4
-    column, row = np.rint(np.moveaxis(centres, -1, 0)).astype(int)
-    height, width = grey.shape
-    shade = grey[row.clip(0, height - 1), column.clip(0, width - 1)].astype(float)
-    odd = np.add.outer(np.arange(down - 1), np.arange(across - 1)) % 2 == 1
-    first_is_dark = shade[~odd].mean() < shade[odd].mean()
-    return grid if first_is_dark != inverted else grid[::-1, ::-1]
-
-
 def detect_corners(image: Image, board: Board) -> F64:
     """Find a board's corners in one picture.
 
@@ -188,9 +139,10 @@ def detect_corners(image: Image, board: Board) -> F64:
     image
         Grey (h, w) or BGR (h, w, 3), 8 bits, any size.
     board
-        A ChArUco board may be partly hidden, printed white on black, or seen mirrored from behind;
-        a chessboard is found whole or not at all (Duda and Frese, BMVC 2018) and may come out
-        turned by 180 degrees where its colours do not tell.
+        One with markers may be partly hidden or cut by the picture's border, printed white on
+        black, or seen mirrored from behind; a chessboard is found whole or not at all (Duda and
+        Frese, BMVC 2018): what is left of it does not tell which part it is. It may come out turned
+        by 180 degrees where its colours do not tell.
 
     Returns
     -------
@@ -202,87 +154,192 @@ def detect_corners(image: Image, board: Board) -> F64:
     ShapeError
         If the image is not an 8-bit picture.
     """
-    return _Finder(board)(image)
+    return BoardFinder([board])(image)[0].xy_px
 
 
 def detect_board(capture: Footage, board: Board, progress: Progress | None = None) -> BoardCorners:
-    """Find a board in all pictures of a take; cameras run in parallel, one picture each in memory.
+    """Find one board in a take: `detect_boards` of it alone."""
+    return detect_boards(capture, [board], progress)[0]
+
+
+def detect_boards(
+    capture: Footage,
+    boards: Sequence[Board],
+    progress: Progress | None = None,
+    *,
+    store: Store | None = None,
+    workers: int | None = None,
+    max_sets: int = 500,
+) -> tuple[BoardCorners, ...]:
+    """Find boards in the pictures of a take, each of which is decoded once.
+
+    Blocks of pictures run in parallel, over cameras and frames; one picture a worker in memory. Of
+    footage longer than ``max_sets`` frame sets, at most three times as many are looked at, evenly
+    spread, and those kept that tell most (`multiview.calib.subsample`).
 
     Parameters
     ----------
     capture
         Synchronised footage.
-    board
-        What was filmed.
+    boards
+        What was filmed; they may be in view together.
     progress
         Called as ``progress(camera name, pictures done, pictures)``, from several threads.
+    store
+        Keeps finished blocks, so that an interrupted detection goes on where it was.
+    workers
+        Threads; one a core that this process may use by default. The result is the same.
+    max_sets
+        Frame sets returned.
 
     Returns
     -------
-    BoardCorners
-        Corners of shape (V, F, C, 2).
+    tuple of BoardCorners
+        One a board, of the same cameras and frames, shape (V, F, C, 2).
+
+    Raises
+    ------
+    InputError
+        If two boards cannot be told apart.
     """
-    xy = np.full((len(capture.names), len(capture.frame_ids), len(board.object_points), 2), np.nan)
-
-    def one_camera(view: int) -> str:
-        finder, kept = _Finder(board), []
-        total = len(capture.frame_ids)
-        wanted = set(np.linspace(0, total - 1, HINT_IMAGES).astype(int).tolist())
-        for done, (f, image) in enumerate(capture.images(view), 1):
-            xy[view, f] = finder(image)
-            if f in wanted:
-                kept.append(image)
-            if progress is not None:
-                progress(capture.names[view], done, total)
-        return _hint(kept, board) if np.isnan(xy[view]).all() else ""
-
-    with ThreadPoolExecutor(min(len(capture.names), os.cpu_count() or 1)) as pool:
-        hints = tuple(pool.map(one_camera, range(len(capture.names))))
-    return BoardCorners(
-        xy_px=xy,
-        camera_names=tuple(capture.names),
-        frame_ids=np.asarray(capture.frame_ids),
-        sizes_wh=tuple(capture.sizes_wh),
-        hints=hints,
+    check_boards_differ(boards)
+    run = _Run(capture, tuple(boards), progress, store, workers)
+    total = len(capture.frame_ids)
+    positions = np.arange(total)
+    large = max((max(s) for s in capture.sizes_wh), default=0) > FIRST_LOOK_PX
+    if total <= max_sets:
+        found = run.detect("all", positions, None)
+    else:
+        positions = coarse_sets(total, max_sets)
+        found = run.detect("look" if large else "all", positions, FIRST_LOOK_PX if large else None)
+        chosen = choose_sets(
+            [f[0] for f in found], [f[1] for f in found], capture.sizes_wh, max_sets
+        )
+        positions = positions[chosen]
+        if large:
+            found = run.detect("chosen", positions, None)
+        else:
+            found = [(xy[:, chosen], std[:, chosen]) for xy, std in found]
+    return tuple(
+        BoardCorners(
+            xy_px=xy,
+            std_px=std,
+            camera_names=tuple(capture.names),
+            frame_ids=np.asarray(capture.frame_ids)[positions],
+            sizes_wh=tuple(capture.sizes_wh),
+            hints=_hints(capture, board, xy, positions),
+        )
+        for board, (xy, std) in zip(boards, found, strict=True)
     )
 
 
-def _variants(board: Board) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Boards that this one is easily mistaken for."""
-    turned = {"columns": board.rows, "rows": board.columns}
-    yield "columns and rows swapped", turned
-    if board.kind == "chessboard":
-        fewer = {"columns": board.columns - 1, "rows": board.rows - 1}
-        yield "columns and rows one less (count INNER corners, not squares)", fewer
-        return
-    yield f"inverted: {str(not board.inverted).lower()}", {"inverted": not board.inverted}
-    yield f"legacy: {str(not board.legacy).lower()}", {"legacy": not board.legacy}
-    more = {"columns": board.columns + 1, "rows": board.rows + 1}
-    yield "columns and rows one more (count SQUARES, not inner corners)", more
+@dataclass(slots=True)
+class _Run:
+    """One detection: what is sought where, and who is told."""
+
+    capture: Footage
+    boards: tuple[Board, ...]
+    progress: Progress | None
+    store: Store | None
+    workers: int | None
+
+    def detect(self, stage: str, positions: Ints, largest_px: int | None) -> list[tuple[F64, F64]]:
+        """Corners (V, P, C, 2) and their standard deviations (V, P, C) of each board."""
+        views, counts = len(self.capture.names), [len(b.object_points) for b in self.boards]
+        xy = [np.full((views, len(positions), c, 2), np.nan) for c in counts]
+        std = [np.full((views, len(positions), c), np.nan) for c in counts]
+        tell = _Counter(self.progress, self.capture.names, len(positions))
+
+        def block(job: tuple[int, int]) -> None:
+            view, start = job
+            part = slice(start, min(start + BLOCK, len(positions)))
+            key = f"{stage}-{view:03d}-{start:06d}"
+            arrays = self.store.load(key) if self.store else None
+            if arrays is None:
+                arrays = self._block(view, positions[part], largest_px, tell)
+                if self.store:
+                    self.store.save(key, arrays)
+            else:
+                tell(view, part.stop - part.start)
+            for n in range(len(self.boards)):
+                xy[n][view, part], std[n][view, part] = arrays[f"xy{n}"], arrays[f"std{n}"]
+
+        # all cameras of the first frames first: a progress bar that tells the truth
+        jobs = [(v, s) for s in range(0, len(positions), BLOCK) for v in range(views)]
+        workers = min(self.workers or _usable_cores(), max(len(jobs), 1))
+        with _one_thread_each(workers), ThreadPoolExecutor(workers) as pool:
+            try:
+                for done in [pool.submit(block, job) for job in jobs]:
+                    done.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return list(zip(xy, std, strict=True))
+
+    def _block(self, view: int, positions: Ints, largest_px: int | None, tell: _Counter) -> Arrays:
+        """Detect in some pictures of one camera."""
+        finder = BoardFinder(self.boards)
+        shape = [(len(positions), len(b.object_points)) for b in self.boards]
+        out = {f"xy{n}": np.full((*s, 2), np.nan) for n, s in enumerate(shape)}
+        out |= {f"std{n}": np.full(s, np.nan) for n, s in enumerate(shape)}
+        for f, image in self.capture.pick(view, positions):
+            row = int(np.searchsorted(positions, f))
+            small, scale = _no_larger(image, largest_px)
+            for n, found in enumerate(finder(small)):
+                out[f"xy{n}"][row] = (found.xy_px + 0.5) / scale - 0.5
+                out[f"std{n}"][row] = found.std_px / scale.mean()
+            tell(view, 1)
+        return out
 
 
-def _hint(images: list[Image], board: Board) -> str:
-    for what, change in _variants(board):
-        try:
-            finder = _Finder(Board(**{**board.model_dump(), **change}))
-        except ValueError:
-            continue
-        if any(not np.isnan(finder(image)).all() for image in images):
-            return f"the board is found with {what}"
-    return _marker_hint(images, board)
+class _Counter:
+    """Counts pictures a camera from several threads."""
+
+    def __init__(self, progress: Progress | None, names: Sequence[str], total: int) -> None:
+        self._progress, self._names, self._total = progress, names, total
+        self._done, self._lock = [0] * len(names), threading.Lock()
+
+    def __call__(self, view: int, more: int) -> None:
+        with self._lock:
+            self._done[view] += more
+            if self._progress is not None:
+                self._progress(self._names[view], self._done[view], self._total)
 
 
-def _marker_hint(images: list[Image], board: Board) -> str:
-    """Tell whether markers of the named dictionary are visible at all."""
-    if board.kind == "chessboard":
-        return ""
-    dictionary = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, str(board.dictionary)))
-    detector = cv2.aruco.ArucoDetector(dictionary)
-    seen: set[int] = set()
-    for image in images:
-        grey = _as_grey(image)
-        ids = detector.detectMarkers(cv2.bitwise_not(grey) if board.inverted else grey)[1]
-        seen |= set() if ids is None else {int(i) for i in np.asarray(ids).ravel()}
-    if len(seen) < 2:
-        return f"no marker of {board.dictionary} is visible"
-    return f"markers {sorted(seen)[:8]} are visible, but not in the layout of this board"
+def _no_larger(image: Image, largest_px: int | None) -> tuple[Image, F64]:
+    """Return the picture, made smaller if need be, and its scale across and down."""
+    height, width = image.shape[:2]
+    if largest_px is None or max(height, width) <= largest_px:
+        return image, np.ones(2)
+    shrink = largest_px / max(height, width)
+    small = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8), np.array(small.shape[1::-1]) / [width, height]
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _one_thread_each(workers: int) -> Iterator[None]:
+    """Switch OpenCV's own threads off while ours use the cores."""
+    before = cv2.getNumThreads()
+    if workers > 1:
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _hints(capture: Footage, board: Board, xy: F64, positions: Ints) -> tuple[str, ...]:
+    """Per camera that never saw the board, why that may be."""
+    some = np.linspace(0, max(len(positions) - 1, 0), min(HINT_IMAGES, len(positions)))
+    asked, out = positions[np.unique(some.astype(np.int64))], []
+    for view in range(len(xy)):
+        blind = bool(np.isnan(xy[view]).all())
+        images = [image for _, image in capture.pick(view, asked)] if blind else []
+        out.append(board_hint(images, board) if images else "")
+    return tuple(out)

@@ -42,6 +42,8 @@ LOST_PX = 1000.0
 BLOCK_NUMBERS = 4_000_000
 # Keeps unknowns that nothing measures from being singular.
 TINY = 1e-12
+# Rounding of a far board's blocks, for turns about a distant camera cancel in them.
+ROUNDING = 1e-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +244,16 @@ def _damped(H: F64, damping: float | F64) -> F64:
     return out
 
 
+def _inverse_root(H: F64) -> F64:
+    """Return matrices whose squares, transpose first, are the inverses of (B, 6, 6)."""
+    try:
+        return np.asarray(np.linalg.inv(np.linalg.cholesky(H)))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(H)
+        values = np.maximum(values, ROUNDING * np.maximum(values[:, -1:], TINY))
+        return np.asarray(np.swapaxes(vectors / np.sqrt(values)[:, None], -1, -2))
+
+
 def reduce_boards(normals: Normals, board: Ints, damping: float) -> tuple[F64, F64, F64, F64]:
     """Schur complement of the boards.
 
@@ -255,12 +267,11 @@ def reduce_boards(normals: Normals, board: Ints, damping: float) -> tuple[F64, F
     Returns
     -------
     tuple
-        Matrix (P, P), right side (P,), and what recovers the boards: the inverse Cholesky factors
-        (B, 6, 6) and the sightings' blocks times them (S, W, 6).
+        Matrix (P, P), right side (P,), and what recovers the boards: inverse roots (B, 6, 6) of
+        their blocks and the sightings' blocks times them (S, W, 6).
     """
     P, B = len(normals.g), len(normals.g_board)
-    factor = np.linalg.cholesky(_damped(normals.H_board, damping))
-    inverse = np.asarray(np.linalg.inv(factor))
+    inverse = _inverse_root(_damped(normals.H_board, damping))
     wide = normals.cross @ np.swapaxes(inverse, -1, -2)[board]
     H, rhs = _damped(normals.H, damping), -normals.g.copy()
     moved = np.einsum("bij,bj->bi", inverse, normals.g_board)

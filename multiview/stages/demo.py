@@ -41,7 +41,8 @@ def run_demo(out: Path, *, force: bool = False) -> Path:
         Replace older, different results.
     """
     data, began = demo_data(), time.monotonic()
-    run_calibrate(open_capture(data / "board"), data / "board.yaml", out / "calibrate", force=force)
+    board = open_capture(data / "board")
+    run_calibrate(board, [data / "board.yaml"], out / "calibrate", force=force)
     take = open_capture(data / "take")
     run_detect(take, out / "detect", force=force)
     rig_path = out / "calibrate" / "rig.yaml"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from pydantic import field_validator
 from tyro.conf import Positional
 
 from multiview.bootstrap.labels import LabelConfig
 from multiview.config import Config
 from multiview.core.boards import Origin
+from multiview.stages.solve_options import SolveOptions
 from multiview.triangulation import TriangulationConfig
 from multiview.verbs.options import CaptureOptions
 
@@ -33,12 +36,14 @@ class Calibrate(Config):
 
     capture: Positional[Path]
     """Folder with one video or image folder a camera."""
-    board: Path
-    """Board YAML (see calib/boards)."""
+    board: tuple[str, ...]
+    """Board YAML (see calib/boards), or charuco:7x5:30mm:22mm:DICT_4X4_50, chessboard:9x6:25mm,
+    aprilgrid:6x6:88mm:0.3, tag:0:100mm:DICT_4X4_50; several boards one after the other."""
     out: Path
     """Output folder: rig.yaml, report.html, report.md."""
     intrinsics: Path | None = None
     """Rig file whose lenses are kept; only the poses are estimated."""
+    solve: SolveOptions = SolveOptions()
     world: str | None = None
     """camera:NAME, board, board:FRAME, points:FILE, gravity:FILE or gravity:CAMERA:x,y,z."""
     origin: Origin = "bottom-left"
@@ -46,6 +51,12 @@ class Calibrate(Config):
     input: CaptureOptions = CaptureOptions()
     force: bool = False
     """Replace an older, different result."""
+
+    @field_validator("board", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        """Let a configuration file name one board, or list some."""
+        return [str(value)] if isinstance(value, str | Path) else value
 
     def run(self) -> None:
         """Run the verb."""
@@ -56,6 +67,7 @@ class Calibrate(Config):
             self.board,
             self.out,
             intrinsics=self.intrinsics,
+            solve=self.solve,
             world=self.world,
             origin=self.origin,
             force=self.force,

@@ -163,9 +163,9 @@ class Pictures:
     def _open(image: np.ndarray | Path) -> np.ndarray:
         return image if isinstance(image, np.ndarray) else cv2.imread(str(image))
 
-    def images(self, view: int) -> Iterator[tuple[int, np.ndarray]]:
-        for f, image in enumerate(self._images[view]):
-            yield f, self._open(image)
+    def pick(self, view: int, positions: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        for f in np.asarray(positions).tolist():
+            yield f, self._open(self._images[view][f])
 
 
 def picture(board: Board, scale: int = 80) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,13 @@ from calib_scenes import CHARUCO
 
 from multiview.calib.bundle import _linear, adjust, adjust_boards
 from multiview.calib.layout import Layout, lay_out
-from multiview.calib.normals import Normals, linearise, reduce_boards, solve_step
+from multiview.calib.normals import (
+    Normals,
+    _inverse_root,
+    linearise,
+    reduce_boards,
+    solve_step,
+)
 from multiview.calib.pnp import fit_planes, pose_candidates
 from multiview.calib.problem import LENS, POSE, Sightings, State, residuals
 from multiview.calib.so3 import exp_so3, mean_rotation, rotation_angle
@@ -151,6 +157,22 @@ def test_eliminating_boards_gives_the_step_of_the_full_system() -> None:
     np.testing.assert_allclose(
         np.concatenate([shared, boards.ravel()]), expected, rtol=1e-5, atol=1e-9
     )
+
+
+def test_a_board_that_rounding_makes_singular_is_eliminated_all_the_same() -> None:
+    state, seen = problem("brown")
+    n = linearise(state, seen, seen.seen, np.ones(2), everything(seen), _linear)[2]
+    root = np.random.default_rng(8).normal(0, 1, (3, 6, 6))
+    expected = _inverse_root(root @ np.swapaxes(root, -1, -2))
+    ours = np.swapaxes(expected, -1, -2) @ expected
+    product = ours @ root @ np.swapaxes(root, -1, -2)
+    np.testing.assert_allclose(product, np.tile(np.eye(6), (3, 1, 1)), atol=1e-6)
+        ours @ root @ np.swapaxes(root, -1, -2), np.eye(6)[None] + 0 * root, atol=1e-6
+    )
+    turned = np.linalg.qr(root)[0]
+    low = (turned * np.array([1, 1, 1, 1, 1e-3, -1e-10])) @ np.swapaxes(turned, -1, -2)
+    H = reduce_boards(replace(n, H_board=low), seen.board, 0.0)[0]
+    assert np.isfinite(H).all()
 
 
 def test_many_boards_are_eliminated_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

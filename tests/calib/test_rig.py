@@ -334,4 +334,4 @@ def test_the_report_holds_every_camera_and_is_plain(
     assert data["rms_px"] == result.rms_px
     text = report_markdown(result)
     assert all(f"| {name} |" in text for name in result.rig.names)
-    assert "world = frame of camera cam0" in result.rig.about
+    assert "calibrated with chessboard" in result.rig.about
