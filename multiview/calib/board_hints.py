@@ -101,7 +101,7 @@ def _marker_hint(images: Sequence[Image], board: Board) -> str:
     greys = [np.asarray(cv2.bitwise_not(g), np.uint8) for g in greys] if board.inverted else greys
     seen = [marker_pixels(g, open_dictionary(board.dictionary), board.border_bits) for g in greys]
     ids = sorted(set().union(*seen)) if seen else []
-    if len(ids) < 2 and board.kind != "tags" or not ids:
+    if (len(ids) < 2 and board.kind != "tags") or not ids:
         return f"no marker of {board.dictionary} is visible{_other_dictionary(greys, board)}"
     if board.kind == "tags":
         return f"markers {ids[:8]} are visible, none of the tags listed"
