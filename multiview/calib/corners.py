@@ -93,8 +93,8 @@ class BoardCorners:
     hints
         Per view, what was found out about a camera that saw no board; else empty.
     std_px
-        Standard deviation per coordinate, shape (V, F, C), that the noise of the corner's own
-        pixels explains; a blurred corner has a large one. NaN where not seen; None if unknown.
+        Standard deviation per coordinate, shape (V, F, C), that the misfit of the corner's own
+        pixels suggests; a blurred corner has a large one. NaN where not seen; None if unknown.
     """
 
     xy_px: F64

@@ -32,8 +32,6 @@ WINDOW_PX = (3, 9)
 # Pictures are smoothed first: where a camera sharpens, an edge is a single step between two pixels
 # with a halo, and its place is told by their sum, not by a slope that is not there.
 SMOOTH_PX = 0.7
-# Smoothing divides the variance of white noise by this, while the corner is as sure as before.
-NOISE_LEFT = 4 * np.pi * SMOOTH_PX**2
 # Width of an edge to start from, pixels, and the least; twice the window is no edge any more.
 START_BLUR_PX, LEAST_BLUR_PX = 1.0, 0.5
 ROUNDS, STEPS = 2, 5
@@ -89,7 +87,8 @@ class CornerFit:
     xy_px
         Shape (N, 2).
     std_px
-        Standard deviation per coordinate that the pixels' noise explains, shape (N,).
+        Standard deviation per coordinate that the misfit of the pixels suggests, shape (N,); too
+        large rather than too small where motion or a sharpening camera bends the edge's profile.
     blur_px
         Width (standard deviation) of the two edges, shape (N, 2).
     contrast
@@ -173,7 +172,7 @@ def _fit(
     sine = np.abs(np.sin(p[:, 2] - p[:, 3]))
     reach_px = np.minimum(half, np.linalg.norm(axes, axis=1).min(1) * window.reach)
     fit.xy_px[index] = p[:, :2]
-    fit.std_px[index] = np.sqrt(np.maximum(NOISE_LEFT * variance * spread, 0))
+    fit.std_px[index] = np.sqrt(np.maximum(variance * spread, 0))
     fit.blur_px[index] = np.sqrt(np.maximum(blur**2 - SMOOTH_PX**2, 0))
     fit.contrast[index] = contrast
     fit.keep[index] = (

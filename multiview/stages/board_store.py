@@ -44,13 +44,7 @@ class CornerStore:
 
 def open_store(out: Path, capture_digest: str, boards: Sequence[Board]) -> CornerStore:
     """Open the store of one take and set of boards, by content: another version has another."""
-    key = json.dumps(
-        [
-            capture_digest,
-            [b.model_dump(mode="json") for b in boards],
-            DETECTOR_VERSION,
-            cv2.__version__,
-        ]
-    )
+    plain = [b.model_dump(mode="json") for b in boards]
+    key = json.dumps([capture_digest, plain, DETECTOR_VERSION, cv2.__version__])
     name = hashlib.sha256(key.encode()).hexdigest()[:16]
     return CornerStore(out.parent / FOLDER / name)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from multiview.calib import Board, BoardCorners
+from multiview.calib.drawing import board_extent, rasterise
 from multiview.calib.so3 import exp_so3
 from multiview.core import Camera, Intrinsics, Pose, Rig
 
@@ -174,7 +175,10 @@ def picture(board: Board, scale: int = 80) -> tuple[np.ndarray, np.ndarray]:
     At 80 px a square the boards' markers consist of whole pixels.
     """
     margin = 60
-    if board.kind == "charuco":
+    if board.kind in {"aprilgrid", "tags"}:
+        image = np.pad(rasterise(board, scale), margin, constant_values=255)
+        squares = (board.object_points[:, :2] - board_extent(board)[0]) / board.pitch_m
+    elif board.kind == "charuco":
         size = (board.columns * scale + 2 * margin, board.rows * scale + 2 * margin)
         image = board.charuco().generateImage(size, marginSize=margin)
         squares = board.object_points[:, :2] / board.square_m

@@ -167,8 +167,6 @@ def test_a_board_that_rounding_makes_singular_is_eliminated_all_the_same() -> No
     ours = np.swapaxes(expected, -1, -2) @ expected
     product = ours @ root @ np.swapaxes(root, -1, -2)
     np.testing.assert_allclose(product, np.tile(np.eye(6), (3, 1, 1)), atol=1e-6)
-        ours @ root @ np.swapaxes(root, -1, -2), np.eye(6)[None] + 0 * root, atol=1e-6
-    )
     turned = np.linalg.qr(root)[0]
     low = (turned * np.array([1, 1, 1, 1, 1e-3, -1e-10])) @ np.swapaxes(turned, -1, -2)
     H = reduce_boards(replace(n, H_board=low), seen.board, 0.0)[0]

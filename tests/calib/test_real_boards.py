@@ -37,10 +37,11 @@ def test_stereo_chessboard_pairs() -> None:
     right = [p.with_name(p.name.replace("left", "right")) for p in left]
     board = load_board(BOARDS / "chessboard_9x6_25mm.yaml")
     corners = detect_board(Pictures(("left", "right"), [left, right]), board)
-    assert corners.valid.all(-1).sum() >= 2 * 10
+    assert corners.valid.mean() > 0.99
     result = calibrate_corners(corners, board)
-    # published: 0.28 px over 10 pairs, baseline 3.31 squares; 0.02 is the spread between detectors
-    assert result.rms_px <= 0.28
+    # published: 0.28 px over 10 pairs, baseline 3.31 squares; 0.02 is the spread between detectors;
+    # OpenCV's own corners leave 0.21 px over all 13 pairs
+    assert result.rms_px <= 0.2
     assert np.linalg.norm(result.rig.centres_world[1]) / 0.025 == pytest.approx(3.31, abs=0.02)
     assert sum(c.rejected for c in result.cameras) < 0.05 * corners.valid.sum()
 
@@ -56,8 +57,9 @@ def webcams() -> tuple[BoardCorners, dict[str, dict[str, object]]]:
 
 def test_all_webcams_see_the_board_and_one_its_back(webcams: tuple[BoardCorners, dict]) -> None:
     corners, _ = webcams
-    # found by OpenCV 4.14 and 5.0 alike, less those with fewer than 6 corners
-    assert corners.valid.any(-1).sum(1).tolist() == [46, 45, 43, 23]
+    # OpenCV's ChArUco detector: 46, 45, 43 and 23 views with 6 corners, 1700 corners
+    assert (corners.valid.any(-1).sum(1) >= [46, 45, 43, 23]).all()
+    assert corners.valid.sum() > 1850
 
 
 def test_webcams_with_published_lenses_agree_with_the_published_rig(
