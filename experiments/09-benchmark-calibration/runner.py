@@ -1,0 +1,108 @@
+"""One measured run of a program: alone on the machine, with a time limit, kept until it changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 600
+# Other programs that use more than this many cores meanwhile make a time doubtful.
+BUSY_CORES = 0.2
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Results in files, each with the key of everything it depends on."""
+
+    folder: Path
+    fresh: bool = False
+
+    def get(self, name: str, key: str) -> dict[str, Any] | None:
+        """The record of that name if it was made with that key."""
+        path = self.folder / f"{name}.json"
+        if self.fresh or not path.exists():
+            return None
+        record = dict(json.loads(path.read_text()))
+        return record if record["key"] == key else None
+
+    def put(self, name: str, key: str, record: dict[str, Any]) -> dict[str, Any]:
+        """Write a record; a killed run leaves the old one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{name}.json"
+        done = {**record, "key": key, "date": time.strftime("%Y-%m-%d")}
+        path.with_suffix(".new").write_text(json.dumps(done))
+        path.with_suffix(".new").replace(path)
+        return done
+
+
+def digest(*parts: object) -> str:
+    """Key of whatever a result depends on; paths by content."""
+    made = hashlib.sha256()
+    for part in parts:
+        data = part.read_bytes() if isinstance(part, Path) else json.dumps(part).encode()
+        made.update(hashlib.sha256(data).digest())
+    return made.hexdigest()[:16]
+
+
+def machine() -> str:
+    """Processor, number of cores and system."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    model = next((x.split(":")[1].strip() for x in lines if "model name" in x), platform.machine())
+    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def measure(command: list[str], variables: dict[str, str], timeout_s: int = TIMEOUT_S) -> dict:
+    """Run a program; its output, or in ``error`` why it came to nothing.
+
+    Returns
+    -------
+    dict
+        ``out`` (str) or ``error`` (str), ``wall_s``, and ``others``: cores that other programs of
+        the machine kept busy meanwhile (None where the system does not tell).
+    """
+    start, busy, own = time.time(), _busy_s(), _own_s()
+    process = subprocess.Popen(
+        command,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that a time-out ends its children too
+    )
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return {"error": f"timed out after {timeout_s} s", "wall_s": timeout_s, "others": None}
+    wall = time.time() - start
+    others = None if busy is None else max(0.0, (_busy_s() - busy - _own_s() + own) / wall)
+    told = {"wall_s": wall, "others": others}
+    if process.returncode:
+        lines = (err or out).strip().splitlines() or [f"exit code {process.returncode}"]
+        return {"error": lines[-1][:200], **told}
+    return {"out": out, **told}
+
+
+def _busy_s() -> float | None:
+    """Processor seconds of all programs since the machine started."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _, _, irq, soft, *_ = map(int, stat.read_text().split("\n")[0].split()[1:])
+    return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_s() -> float:
+    used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
