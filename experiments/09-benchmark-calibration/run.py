@@ -148,7 +148,7 @@ def scored(bench: Bench, told: dict, out: Path, test: Path) -> dict:
     """Add the output's figures and the bench's score to what was measured."""
     record = {k: told.get(k) for k in ("wall_s", "others")}
     if "error" in told:
-        return {**record, "error": f"failed: {told['error']}"}
+        return {**record, "error": told["error"]}
     if not out.exists():
         return {**record, "error": "failed: wrote nothing"}
     output = json.loads(out.read_text())
@@ -222,7 +222,7 @@ def adjusted(told: dict) -> dict:
     """The JSON line that an adjuster prints last."""
     record = {k: told.get(k) for k in ("wall_s", "others")}
     if "error" in told:
-        return {**record, "error": f"failed: {told['error']}"}
+        return {**record, "error": told["error"]}
     return {**record, "output": json.loads(told["out"].strip().splitlines()[-1])}
 
 
@@ -241,7 +241,8 @@ def part_coverage(bench: Bench) -> None:
         print(f"{told['wall_s']:.1f} s", told.get("error", ""), flush=True)
         if "error" in told:
             return bench.say(f"**Uncertainty**: failed: {told['error']}")
-        known = bench.cache.put(label, key, {"runs": json.loads(told["out"])})
+        record = {"runs": json.loads(told["out"]), "others": told["others"]}
+        known = bench.cache.put(label, key, record)
     bench.say(f"**Uncertainty** ({known['date']})\n\n{tables.coverage_table(known['runs'])}")
     return None
 
@@ -296,6 +297,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--part", action="append", choices=PARTS, help="by default all")
     parser.add_argument("--fresh", action="store_true", help="measure anew what is asked for")
+    parser.add_argument(
+        "--redo-busy", action="store_true", help="measure anew what was timed beside other programs"
+    )
     parser.add_argument("--retry", action="store_true", help="try again to install what failed")
     parser.add_argument("--timeout", type=int, default=TIMEOUT_S, help="seconds a run")
     parser.add_argument("--cache", type=Path, default=CACHE)
@@ -340,7 +344,7 @@ def main() -> None:
         sys.exit(f"skipped: no {script} (set MULTIVIEW_SHARED)")
     args.out.mkdir(parents=True, exist_ok=True)
     start = time.time()
-    bench = Bench(args, script, Cache(args.cache / "results", args.fresh))
+    bench = Bench(args, script, Cache(args.cache / "results", args.fresh, args.redo_busy))
     bench.environment("ours")
     if not args.only:
         for name in RECIPES:

@@ -25,6 +25,7 @@ class Cache:
 
     folder: Path
     fresh: bool = False
+    redo_busy: bool = False
 
     def get(self, name: str, key: str) -> dict[str, Any] | None:
         """The record of that name if it was made with that key."""
@@ -32,16 +33,25 @@ class Cache:
         if self.fresh or not path.exists():
             return None
         record = dict(json.loads(path.read_text()))
-        return record if record["key"] == key else None
+        again = self.redo_busy and busy(record)
+        return record if record["key"] == key and not again else None
 
     def put(self, name: str, key: str, record: dict[str, Any]) -> dict[str, Any]:
         """Write a record; a killed run leaves the old one."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{name}.json"
         done = {**record, "key": key, "date": time.strftime("%Y-%m-%d")}
+        if busy(record) and "timed out" in record.get("error", ""):
+            return done  # not the tool's fault: it gets another chance
         path.with_suffix(".new").write_text(json.dumps(done))
         path.with_suffix(".new").replace(path)
         return done
+
+
+def busy(record: dict[str, Any]) -> bool:
+    """Whether other programs were at work while a result was timed."""
+    others = record.get("others")
+    return others is None or others > BUSY_CORES
 
 
 def digest(*parts: object) -> str:
@@ -70,7 +80,7 @@ def measure(command: list[str], variables: dict[str, str], timeout_s: int = TIME
         ``out`` (str) or ``error`` (str), ``wall_s``, and ``others``: cores that other programs of
         the machine kept busy meanwhile (None where the system does not tell).
     """
-    start, busy, own = time.time(), _busy_s(), _own_s()
+    start, all_s, own_s = time.time(), _busy_s(), _own_s()
     process = subprocess.Popen(
         command,
         env=variables,
@@ -79,18 +89,22 @@ def measure(command: list[str], variables: dict[str, str], timeout_s: int = TIME
         text=True,
         start_new_session=True,  # so that a time-out ends its children too
     )
+    late = False
     try:
         out, err = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
+        late = True
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return {"error": f"timed out after {timeout_s} s", "wall_s": timeout_s, "others": None}
+        out, err = process.communicate()
     wall = time.time() - start
-    others = None if busy is None else max(0.0, (_busy_s() - busy - _own_s() + own) / wall)
-    told = {"wall_s": wall, "others": others}
+    now_s = _busy_s()
+    theirs = None if all_s is None or now_s is None else now_s - all_s - _own_s() + own_s
+    told = {"wall_s": wall, "others": None if theirs is None else max(0.0, theirs / wall)}
+    if late:
+        return {"error": f"timed out after {timeout_s} s", **told}
     if process.returncode:
         lines = (err or out).strip().splitlines() or [f"exit code {process.returncode}"]
-        return {"error": lines[-1][:200], **told}
+        return {"error": f"failed: {lines[-1][:200]}", **told}
     return {"out": out, **told}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from runner import BUSY_CORES
+from runner import busy
 from tools import BOARD_SCENES, OURS, reference
 
 NORMAL_95 = 1.959964
@@ -47,8 +47,7 @@ def number(value: float | None) -> str:
 def wall(record: dict) -> str:
     """Wall seconds of the calibration; ``~`` where other programs were busy meanwhile."""
     seconds = record["output"].get("seconds")
-    others = record.get("others")
-    return f"{'~' if others is None or others > BUSY_CORES else ''}{number(seconds)}"
+    return f"{'~' if busy(record) else ''}{number(seconds)}"
 
 
 def scene_table(scene: str, records: dict[str, dict]) -> str:
