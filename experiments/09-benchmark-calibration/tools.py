@@ -8,21 +8,19 @@ BOARD_SCENES = ("arc4", "chain4", "ring8_clean", "ring8", "ring8_warp", "dome31"
 WAND_SCENES = ("wand4", "wand8", "wand31")
 REAL_SCENES = ("stereo", "webcams")
 QUICK_SCENES = ("arc4", "wand4")
-OURS = ("ours", "ours_given")
+OURS = ("ours", "ours_given", "ours_wand")
 
 
 @dataclass(frozen=True)
 class Tool:
     """A column of the benchmark.
 
-    ``adaptor`` is its name in the bench; ``scenes`` where it runs (by default all of boards);
-    ``why_not`` what stands in the table for others that it could be asked for.
+    ``adaptor`` is its name in the bench; ``scenes`` where it runs (by default all with boards).
     """
 
     environment: str
     adaptor: str = ""
     scenes: tuple[str, ...] = BOARD_SCENES + REAL_SCENES
-    why_not: str = ""
 
 
 TOOLS = {
@@ -42,6 +40,7 @@ TOOLS = {
     "cv_multiview": Tool("bench"),
     "cv_chain": Tool("bench"),
     "oracle_wand": Tool("bench", scenes=WAND_SCENES),
+    "ours_wand": Tool("ours", scenes=WAND_SCENES),
     "ref_wand": Tool("bench", scenes=WAND_SCENES),
     "pycalib_wand": Tool("pycalib", scenes=WAND_SCENES),
 }

@@ -101,6 +101,36 @@ def run_ours(bench, s, published=None):
     }
 
 
+def run_ours_wand(bench, s):
+    """Points without a board, lenses known: the scene is given as one hand's keypoints."""
+    import multiview as mv
+    from multiview.calib.scene import calibrate_scene
+    from multiview.core import Camera, Detections, Intrinsics, Pose, Rig
+
+    xy = bench.dense(s)
+    names = tuple(f"cam{v:02d}" for v in range(len(xy)))
+    lenses = [
+        Intrinsics(K=K, dist=d, size_wh=(int(w), int(h)))
+        for K, d, (w, h) in zip(s["K"], s["d"], s["sizes"], strict=True)
+    ]
+    unposed = tuple(
+        Camera(name=n, intrinsics=i, cam_from_world=Pose.identity())
+        for n, i in zip(names, lenses, strict=True)
+    )
+    detections = Detections(
+        xy_px=xy[:, :, None],
+        conf=np.isfinite(xy[..., 0])[:, :, None].astype(float),
+        camera_names=names,
+        frame_ids=np.arange(xy.shape[1]),
+        times=np.full(xy.shape[:2], np.nan),
+        skeleton=mv.HAND_21,
+        source="bench",
+        right=np.full((*xy.shape[:2], 1), np.nan),
+    )
+    R, t = calibrate_scene(detections, Rig(cameras=unposed)).rig.cam_from_world
+    return {"K": s["K"], "d": s["d"], "R": R, "t": t}
+
+
 def kept(bench, s, result):
     """What became of the scene's good corners and wrongly numbered boards (None: no truth).
 
@@ -240,7 +270,9 @@ def main():
     bench = load_bench(path)
     if command == "run":
         scene, out, *published = rest
-        bench.TOOLS["ours"] = lambda s: run_ours(bench, s, *published)
+        bench.TOOLS["ours"] = lambda s: (
+            run_ours_wand(bench, s) if str(s["kind"]) == "wand" else run_ours(bench, s, *published)
+        )
         sys.argv = [path, "run", "ours", scene, out]
         bench.main()
     elif command == "ba":
