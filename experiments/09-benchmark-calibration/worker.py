@@ -191,11 +191,10 @@ def adjust_ours(bench, boards):
 
 def _adjust(s, ba):
     """All of our adjuster that this experiment knows: internal names, so kept in one place."""
-    from multiview.calib.layout import LENS_TERMS, lay_out
-    from multiview.calib.targets import gather_targets
-
     from multiview.calib.bundle import adjust
+    from multiview.calib.layout import LENS_TERMS, lay_out
     from multiview.calib.problem import LENS, Sightings, State
+    from multiview.calib.targets import gather_targets
     from multiview.core import Intrinsics
 
     views, middle = len(ba.K), ba.objp.mean(0)  # ours are about the board's centre
