@@ -30,6 +30,7 @@ from tools import (
     QUICK_SCENES,
     REAL_SCENES,
     TOOLS,
+    TURNED_SCENES,
     WAND_SCENES,
     reference,
 )
@@ -112,13 +113,26 @@ def make_scenes(bench: Bench) -> dict[str, Path]:
     fresh = not stamp.exists() or stamp.read_text() != key
     missing = [n for n in names if fresh or not (folder / f"{n}.npz").exists()]
     if missing:
+        print(f"generating {', '.join(missing)} ...", flush=True)
         env = bench.environment("bench")
         told = measure([env.python, str(bench.script), "gen", str(folder), *missing], env.variables)
         if "error" in told:
             sys.exit(f"the bench could not generate its scenes: {told['error']}")
         print(told["out"], flush=True)
+        turn_back(bench, [n for n in missing if n in TURNED_SCENES])
         stamp.write_text(key)
     return {n: folder / f"{n}.npz" for n in names}
+
+
+def turn_back(bench: Bench, names: list[str]) -> None:
+    """Write scenes whose turned boards are numbered right, for their optimum."""
+    env, folder = bench.environment("bench"), bench.folder("scenes")
+    for name in names:
+        files = [str(folder / f"{name}.npz"), str(folder / f"{name}-turned.npz")]
+        worker = [str(HERE / "worker.py"), str(bench.script), "turn", *files]
+        told = measure([env.python, *worker], env.variables)
+        if "error" in told:
+            sys.exit(f"{name}: its boards could not be turned back: {told['error']}")
 
 
 def calibrate(bench: Bench, tool: str, name: str, scene: Path, test: Path) -> dict:
@@ -128,9 +142,12 @@ def calibrate(bench: Bench, tool: str, name: str, scene: Path, test: Path) -> di
     if env.error:
         return {"error": f"not installed: {env.error[:120]}", "date": time.strftime("%Y-%m-%d")}
     label, key = f"{tool.replace(' ', '_')}--{name}", bench.key(entry.environment, scene, test)
-    known = bench.cache.get(label, key)
+    put_off = name in entry.slow and not bench.args.slow
+    known = bench.cache.get(label, key, any_time=put_off)
     if known is not None:
         return known
+    if put_off:
+        return {"error": "not measured (--slow)", "date": ""}
     out = bench.folder("outputs") / f"{label}.json"
     out.unlink(missing_ok=True)
     print(f"{tool} on {name} ...", end=" ", flush=True)
@@ -168,7 +185,11 @@ def part_scenes(bench: Bench) -> None:
     paths, records = make_scenes(bench), {}
     for name, path in paths.items():
         mine = [t for t, e in TOOLS.items() if name in e.scenes and bench.wants(t, name)]
-        records[name] = {t: calibrate(bench, t, name, path, path) for t in mine}
+        turned = path.with_name(f"{name}-turned.npz")
+        records[name] = {
+            t: calibrate(bench, t, name, turned if t == "oracle_turned" else path, path)
+            for t in mine
+        }
     for name, found in records.items():
         if found:
             bench.say(tables.scene_table(name, found))
@@ -180,8 +201,10 @@ def part_scenes(bench: Bench) -> None:
 
 def draw(bench: Bench, rows: list[dict]) -> None:
     """Draw the charts in their own environment."""
+    if bench.args.only:
+        return
     env = bench.environment("charts")
-    if env.error or bench.args.only:
+    if env.error:
         return
     data = bench.args.out / "charts.json"
     data.write_text(json.dumps(rows))
@@ -300,6 +323,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--redo-busy", action="store_true", help="measure anew what was timed beside other programs"
     )
+    parser.add_argument("--slow", action="store_true", help="peers that take minutes too")
     parser.add_argument("--retry", action="store_true", help="try again to install what failed")
     parser.add_argument("--timeout", type=int, default=TIMEOUT_S, help="seconds a run")
     parser.add_argument("--cache", type=Path, default=CACHE)

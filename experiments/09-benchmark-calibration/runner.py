@@ -27,13 +27,13 @@ class Cache:
     fresh: bool = False
     redo_busy: bool = False
 
-    def get(self, name: str, key: str) -> dict[str, Any] | None:
-        """The record of that name if it was made with that key."""
+    def get(self, name: str, key: str, any_time: bool = False) -> dict[str, Any] | None:
+        """The record of that name if it was made with that key; ``any_time``: whatever is asked."""
         path = self.folder / f"{name}.json"
-        if self.fresh or not path.exists():
+        if not path.exists() or (self.fresh and not any_time):
             return None
         record = dict(json.loads(path.read_text()))
-        again = self.redo_busy and busy(record)
+        again = self.redo_busy and busy(record) and not any_time
         return record if record["key"] == key and not again else None
 
     def put(self, name: str, key: str, record: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 BOARD_SCENES = ("arc4", "chain4", "ring8_clean", "ring8", "ring8_warp", "dome31")
 WAND_SCENES = ("wand4", "wand8", "wand31")
 REAL_SCENES = ("stereo", "webcams")
+TURNED_SCENES = ("arc4", "chain4", "ring8")  # chessboards turned in some views
+SLOW = ("ring8_clean", "ring8_warp", "dome31")
 QUICK_SCENES = ("arc4", "wand4")
 OURS = ("ours", "ours_given", "ours_wand")
 
@@ -15,16 +17,19 @@ OURS = ("ours", "ours_given", "ours_wand")
 class Tool:
     """A column of the benchmark.
 
-    ``adaptor`` is its name in the bench; ``scenes`` where it runs (by default all with boards).
+    ``adaptor`` is its name in the bench; ``scenes`` where it runs (by default all with boards);
+    ``slow`` those that are measured with ``--slow`` only, for they take minutes.
     """
 
     environment: str
     adaptor: str = ""
     scenes: tuple[str, ...] = BOARD_SCENES + REAL_SCENES
+    slow: tuple[str, ...] = ()
 
 
 TOOLS = {
     "oracle": Tool("bench", scenes=BOARD_SCENES),
+    "oracle_turned": Tool("bench", "oracle", scenes=TURNED_SCENES),
     "oracle_bow": Tool("bench", scenes=("ring8_warp",)),
     "ours": Tool("ours"),
     "ours_given": Tool("ours", scenes=("webcams",)),
@@ -32,11 +37,15 @@ TOOLS = {
     "ref_bow": Tool("bench", scenes=("ring8_warp",)),
     "mrcal 2.5": Tool("mrcal", "mrcal"),
     "mrcal 2.2": Tool("mrcal_debian", "mrcal", scenes=("ring8",)),
-    "multical": Tool("multical"),
-    "caliscope": Tool("caliscope", scenes=BOARD_SCENES + REAL_SCENES + WAND_SCENES),
-    "aniposelib": Tool("aniposelib"),
-    "mcc": Tool("mcc"),
-    "vcal": Tool("vcal"),
+    "multical": Tool("multical", slow=SLOW),
+    "caliscope": Tool(
+        "caliscope",
+        scenes=BOARD_SCENES + REAL_SCENES + WAND_SCENES,
+        slow=(*SLOW, "ring8", "wand31"),
+    ),
+    "aniposelib": Tool("aniposelib", slow=SLOW),
+    "mcc": Tool("mcc", slow=SLOW),
+    "vcal": Tool("vcal", slow=SLOW),
     "cv_multiview": Tool("bench"),
     "cv_chain": Tool("bench"),
     "oracle_wand": Tool("bench", scenes=WAND_SCENES),
