@@ -46,7 +46,7 @@ TOOLS = {
     "aniposelib": Tool("aniposelib", slow=SLOW),
     "mcc": Tool("mcc", slow=SLOW),
     "vcal": Tool("vcal", slow=SLOW),
-    "cv_multiview": Tool("bench"),
+    "cv_multiview": Tool("bench", slow=("dome31",)),
     "cv_chain": Tool("bench"),
     "oracle_wand": Tool("bench", scenes=WAND_SCENES),
     "ours_wand": Tool("ours", scenes=WAND_SCENES),
