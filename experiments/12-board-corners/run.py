@@ -91,7 +91,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     print(f"OpenCV {cv2.__version__}, Python {platform.python_version()}, {platform.machine()}\n")
     print(
-        "| board | distance m | defocus, noise, smear | who | found | rms px | bias px | 99 % px | CPU ms |"
+        "| board | distance m | defocus, noise, smear | who | found | rms px | bias px | 99 % px "
+        "| CPU ms |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for text in BOARDS:
