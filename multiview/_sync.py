@@ -100,16 +100,21 @@ class SyncReport:
     def summary(self) -> str:
         """Return a few lines of text for people."""
         how = f" within {self.tolerance_s * 1e3:.2f} ms" if self.mode == "time" else ""
+        apart = (
+            f"pictures of a set are at most {self.max_spread_s * 1e3:.2f} ms apart"
+            if self.max_spread_s == self.max_spread_s
+            else "nothing says when they were taken"
+        )
         lines = [
             f"{self.n_sets} frame sets matched by {self.mode}{how}, {self.n_complete} with all "
-            f"{len(self.cameras)} cameras; pictures of a set are at most "
-            f"{self.max_spread_s * 1e3:.2f} ms apart"
+            f"{len(self.cameras)} cameras; {apart}"
         ]
         for c in self.cameras:
+            timed = c.start_s == c.start_s
+            when = f", starts at {c.start_s:+.3f} s, every {c.interval_s * 1e3:.2f} ms"
             lines.append(
                 f"  {c.name}: {c.frames} frames, {c.matched} matched, {c.dropped} dropped, missing "
-                f"in {c.missing} sets, starts at {c.start_s:+.3f} s, every "
-                f"{c.interval_s * 1e3:.2f} ms"
+                f"in {c.missing} sets{when if timed else ''}"
             )
         counts = [c.frames for c in self.cameras]
         if self.mode == "index" and min(counts) != max(counts):

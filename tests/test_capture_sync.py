@@ -168,3 +168,4 @@ def test_report_tells_different_counts_in_index_mode():
     assert "frame counts differ ([5, 3])" in result.summary()
     assert np.isnan(result.tolerance_s)
     assert np.isnan(result.max_spread_s)
+    assert "nan" not in result.summary()

@@ -47,7 +47,7 @@ def volume_section(evidence: Evidence, expected: ExpectedError | None) -> str:
         "point that all cameras with it in the picture see exactly off by an expected "
         f"<strong>{middle:.3g} mm</strong> in the median (root mean square), {low:.3g} mm in the "
         f"best and {high:.3g} mm in the worst twentieth of the places. What finds the point in the "
-        f"pictures adds its own error.</p>{legend(f'{light:.2f} mm', f'{dark:.2f} mm')}"
+        f"pictures adds its own error.</p>{legend(f'{light:.3g} mm', f'{dark:.3g} mm')}"
         f'<div class="two"><figure>{top}<figcaption>From above: median over the height.'
         f"</figcaption></figure><figure>{side}<figcaption>From the side: median over the depth."
         "</figcaption></figure></div>"
