@@ -90,11 +90,8 @@ def main() -> None:
     count = parser.parse_args().pictures
     cv2.setNumThreads(1)
     print(f"OpenCV {cv2.__version__}, Python {platform.python_version()}, {platform.machine()}\n")
-    print(
-        "| board | distance m | defocus, noise, smear | who | found | rms px | bias px | 99 % px "
-        "| CPU ms |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    what = "board | distance m | defocus, noise, smear | who | found | rms px | bias px | 99 % px"
+    print(f"| {what} | CPU ms |\n|{' --- |' * 9}")
     for text in BOARDS:
         board = parse_board(text)
         for depth in DEPTHS_M:

@@ -167,13 +167,11 @@ def _tag_corners(grey: Image, board: Board, xy: F64) -> Found:
     # both axes point into the marker from each of its corners
     inward = np.tile([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]], (len(at) // 4, 1))
     axes[np.repeat(seen, 4)] = slope * inward[:, None] / side
-    cells = _cells(board)
+    depth = MARKER_ROOM * board.border_bits / _cells(board) * side
     if board.kind == "aprilgrid":  # Kalibr's little squares continue the edges as in a chessboard
-        window = Window(
-            reach=0.9 * float(board.spacing or 0) * side, depth=board.border_bits / cells * side
-        )
+        window = Window(reach=0.9 * float(board.spacing or 0) * side, depth=depth)
     else:
-        window = Window(reach=0.45 * side, depth=board.border_bits / cells * side, ends=True)
+        window = Window(reach=0.45 * side, depth=depth, ends=True)
     return accepted(fit_corners(grey, told, axes, window), told, axes, board)
 
 

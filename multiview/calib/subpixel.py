@@ -200,6 +200,8 @@ def _on_board(offset: F64, axes: F64, window: Window) -> BoolArray:
     near = np.abs(q).min(-1) < window.depth
     if window.plain is not None:
         near |= np.sign(q.prod(-1)) == window.plain[:, None]
+    if window.ends:  # beyond its rim a marker may lie on anything
+        near &= q.min(-1) > -window.depth
     return np.asarray((np.abs(q).max(-1) < window.reach) & near)
 
 

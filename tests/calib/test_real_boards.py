@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from calib_scenes import Pictures, shared
 
-from multiview.calib import Board, BoardCorners, calibrate_corners, detect_board, load_board
+from multiview.calib import (
+    Board,
+    BoardCorners,
+    calibrate_corners,
+    detect_board,
+    load_board,
+    parse_board,
+)
 from multiview.calib.so3 import rotation_angle
 from multiview.core import Intrinsics
 
@@ -102,3 +109,19 @@ def test_charuco_board_of_caliscope_is_found() -> None:
     folder = shared("caliscope_boards") / "prerecorded_calibration" / "calibration" / "intrinsic"
     take = Pictures(("cam_2",), [video(folder / "cam_2.mp4")])  # type: ignore[list-item]
     assert detect_board(take, WEBCAM_BOARD).valid.any(-1).mean() > 0.85
+
+
+def test_single_marker_of_caliscope_is_found() -> None:
+    pictures = sorted((shared("caliscope_boards") / "aruco_extrinsic").glob("*.jpg"))
+    tag = parse_board("tag:0:100mm:DICT_4X4_50")
+    found = detect_board(Pictures(("any",), [pictures]), tag)  # type: ignore[list-item]
+    # OpenCV reads the marker, of 20 to 30 px, in 31 of 36 pictures
+    assert found.valid.all(-1).sum() >= 31
+
+
+def test_chessboard_of_caliscope_is_found() -> None:
+    pictures = sorted((shared("caliscope_boards") / "chessboard_intrinsic").glob("*.jpg"))
+    board = load_board(BOARDS / "chessboard_9x6_25mm.yaml")
+    found = detect_board(Pictures(("any",), [pictures]), board)  # type: ignore[list-item]
+    assert found.valid.any(-1).sum() >= 7
+    assert found.valid[found.valid.any(-1)].mean() > 0.97
