@@ -13,7 +13,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 from pictures import reliability_diagram
 from readings import COLUMNS, first_reading, read_capture
 from scipy.stats import rankdata, spearmanr
@@ -24,11 +23,11 @@ from multiview.models.confidence import (
     SHIPPED,
     WITHIN,
     Calibration,
-    CalibrationFile,
     calibrate,
     reliability,
 )
 from multiview.models.cues import crop_steps, hand_cues, hand_size, spread_cues
+from multiview.models.fit_confidence import calibration_text
 from multiview.models.mediapipe import next_rois
 from multiview.stage import provenance
 
@@ -212,13 +211,8 @@ def main() -> None:
 
 def write(fitted: list[Calibration]) -> None:
     """Write the parameters into the package."""
-    content = CalibrationFile(version=1, within=WITHIN, calibrations=tuple(fitted))
-    text = "# Parameters of multiview.models.confidence; experiments/05-confidence wrote them.\n"
-    plain = yaml.safe_load(content.model_dump_json())
-    SHIPPED.write_text(
-        text + yaml.safe_dump(plain, sort_keys=False, width=100, default_flow_style=None),
-        encoding="utf-8",
-    )
+    comment = "Parameters of multiview.models.confidence; experiments/05-confidence wrote them."
+    SHIPPED.write_text(calibration_text(fitted, comment), encoding="utf-8")
     print(f"wrote {len(fitted)} calibrations")
 
 

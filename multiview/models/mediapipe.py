@@ -132,8 +132,12 @@ class MediaPipeHands:
 
     def calibration(self, passes: int) -> Calibration | None:
         """Calibration of these weights; see `multiview.models.confidence.HasCalibration`."""
-        weights = self._card.weights["hand"].sha256
-        return find_calibration(weights, passes, self._card.folder)
+        return find_calibration(self.keypoint_weights, passes, self._card.folder)
+
+    @property
+    def keypoint_weights(self) -> str:
+        """Digest of the landmark network."""
+        return self._card.weights["hand"].sha256
 
     def rois_of(self, xy_px: F64) -> F64:
         """Crops around known keypoints; see `next_rois`."""

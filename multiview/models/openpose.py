@@ -30,6 +30,7 @@ from multiview.errors import InputError
 from multiview.models._crops import F32
 from multiview.models.base import U8, Detector
 from multiview.models.card import ModelCard
+from multiview.models.confidence import Calibration
 from multiview.models.decode import crop_from_map
 from multiview.models.heatmap import HeatmapDetector, _Job
 
@@ -120,6 +121,10 @@ class OpenPoseHands(HeatmapDetector):
         self._rebuild = functools.partial(  # type: ignore[assignment]
             OpenPoseHands, card, scales=self._scales, **options
         )
+
+    def calibration(self, passes: int) -> Calibration | None:
+        """Calibration of these weights; None at other scales than 1, whose peaks are lower."""
+        return super().calibration(passes) if self._scales == (1.0,) else None
 
     def _run(self, pictures: list[U8], rois: list[F64], jobs: list[_Job]) -> tuple[F32, ...]:
         """Run all crops at every scale and average."""
