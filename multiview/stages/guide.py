@@ -22,6 +22,8 @@ from multiview.formats.tables import write_table
 from multiview.geometry.leave_one_out import leave_one_out_errors
 from multiview.guided import VERDICTS, GuideConfig, GuidedReport, guide
 from multiview.models.base import Detector
+from multiview.models.card import load_card
+from multiview.models.confidence import confidence_digest
 from multiview.models.load import load_detector
 from multiview.progress import Progress, progress_bar, say
 from multiview.stage import MANIFEST, Stage, file_digest, provenance, read_manifest
@@ -144,7 +146,12 @@ def run_guide(
     config = config or GuideConfig()
     given = _Given.read(triangulation, detections)
     _check_take(capture, given.table)
-    plan = {"detector": detector, **options, "guide": config.model_dump()}
+    plan = {
+        "detector": detector,
+        **options,
+        "guide": config.model_dump(),
+        **_network(detector, options),
+    }
     inputs = {
         "capture": capture.digest,
         "detections": file_digest(given.table),
@@ -170,6 +177,13 @@ def run_guide(
         say(line)
     say(f"guide: {figures['added']} observations added -> {out / 'detections.parquet'}")
     return out
+
+
+def _network(detector: str, options: dict[str, Any]) -> dict[str, str | None]:
+    """What a result depends on beside the detector's name."""
+    card = load_card(detector)
+    calibration = confidence_digest(card, int(options.get("passes", 0)))
+    return {"card": card.digest, "confidence": calibration}
 
 
 def _shards(
