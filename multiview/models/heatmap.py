@@ -48,7 +48,7 @@ class HeatmapDetector:
     ----------
     card
         Card of the model, with one network file.
-    max_hands, min_score
+    max_hands, min_score, small_hands
         Of the embedded detector that proposes hands; see `MediaPipeHands`.
     min_presence
         Crops whose mean confidence is below hold no hand. 0.2 is what the reconstruction of the
@@ -75,6 +75,7 @@ class HeatmapDetector:
         *,
         max_hands: int = 2,
         min_score: float = 0.5,
+        small_hands: bool = False,
         min_presence: float = 0.2,
         flip: bool = False,
         method: Method = "dark",
@@ -94,6 +95,7 @@ class HeatmapDetector:
         self._min_presence = min_presence
         run: dict[str, Any] = {"runtime": runtime, "provider": provider, "threads": threads}
         hands: dict[str, Any] = {"max_hands": max_hands, "min_score": min_score}
+        hands["small_hands"] = small_hands
         own: dict[str, Any] = {"min_presence": min_presence, "flip": flip, "method": method}
         self._rebuild = functools.partial(HeatmapDetector, card, **run, **hands, **own)
         # a search for hands needs two more networks; a pass over known crops does not

@@ -180,7 +180,7 @@ def run_guide(
 
 
 def _network(detector: str, options: dict[str, Any]) -> dict[str, str | None]:
-    """What a result depends on beside the detector's name."""
+    """Say what a result depends on beside the detector's name."""
     card = load_card(detector)
     calibration = confidence_digest(card, int(options.get("passes", 0)))
     return {"card": card.digest, "confidence": calibration}
