@@ -18,9 +18,9 @@ from multiview.images import read_image
 from multiview.models import load_detector
 
 SIZES = (200, 120, 80, 60, 50, 40, 30, 20)
-SIGNS = 60  # of sign_digits, spread over all
+SIGNS, SIGN_SIZES = 30, (120, 60, 40, 30)  # of sign_digits, spread over all
 SIGN_HAND = 0.8  # a hand's share of such a photo, about
-EVERY = 8  # of the rendered pictures
+EVERY = 16  # of the rendered pictures
 MODES = {"plain": False, "small hands": True}
 PAINT_SPREAD, RING_PX = 0.25, 6
 
@@ -55,7 +55,7 @@ def signs(folder, detectors):
     files = sorted(folder.rglob("*.JPG")) + sorted(folder.rglob("*.jpg"))
     chosen = [files[i] for i in np.linspace(0, len(files) - 1, SIGNS).astype(int)]
     rows = []
-    for size in SIZES:
+    for size in SIGN_SIZES:
         row = [size]
         for detector in detectors.values():
             rng, found, extra = np.random.default_rng(0), 0, 0
