@@ -68,14 +68,14 @@ def apart(one: list[F64], other: list[F64]) -> F64:
     )
 
 
-def line(head: str, errors: F64) -> None:
-    """Print quantiles, and the worst picture."""
+def line(head: str, errors: F64, every_picture: bool = True) -> None:
+    """Print quantiles, and the worst pictures if there is a row for every picture."""
     e = errors[np.isfinite(errors).all(-1)]
     median, p95, p99, top = np.percentile(e, [50, 95, 99, 100])
     worst = sorted(int(f) for f in np.argsort(-np.nan_to_num(errors).max(-1))[:3])
+    named = ", ".join(map(str, worst)) if every_picture else "-"
     print(
-        f"{head} | {len(e)} | {median:.4f} | {p95:.3f} | {p99:.2f} | {top:.2f} | "
-        f"{', '.join(map(str, worst))} |",
+        f"{head} | {len(e)} | {median:.4f} | {p95:.3f} | {p99:.2f} | {top:.2f} | {named} |",
         flush=True,
     )
 
@@ -85,10 +85,8 @@ def compare(film: NDArray[np.uint8], model: str, runtime: str, theirs: dict[str,
     detector = mv.load_detector(f"mediapipe-{model}", runtime=runtime, threads=1)
     rule = np.abs(next_rois(theirs["xy"]) - theirs["next_rois"])[:, :3].max()
     head = f"| {model} | "
-    line(
-        f"{head}given its crops (our rule's crops: {rule:.0e} px off)",
-        given(film, detector, theirs),
-    )
+    text = f"{head}given its crops (our rule's crops: {rule:.0e} px off)"
+    line(text, given(film, detector, theirs), every_picture=False)
     own = tracked(film, detector, 0.0)
     line(
         f"{head}tracked", apart(own, [theirs["xy"][theirs["frame"] == f] for f in range(len(film))])
