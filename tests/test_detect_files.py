@@ -21,6 +21,7 @@ from multiview.formats.detections_parquet import read_detections
 from multiview.formats.hands_json import keypoints_of, read_hands, write_hands
 from multiview.images import read_image
 from multiview.models import load_detector
+from multiview.models.card import load_card
 from multiview.models.maps import keypoint_maps
 from multiview.models.tracking import Tracker
 from multiview.stages.detect_files import default_out, kind_of, overlay_names
@@ -550,3 +551,20 @@ def test_photo_loads_no_library_that_it_does_not_need(more, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]", done
+
+
+@pytest.mark.parametrize("what", ["photo", "film", "take"])
+def test_a_network_that_does_not_load_leaves_no_folder(what, clip, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    card = (Path(load_card("hand").folder) / "mediapipe-lite.yaml").read_text()
+    (tmp_path / "models" / "own.yaml").write_text(card.replace("name: mediapipe-lite", "name: own"))
+    take = tmp_path / "take"
+    take.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (take / name).write_bytes(clip.read_bytes())
+    path = {"photo": PHOTO, "film": clip, "take": take}[what]
+    command = ["detect", path, "--detector", "own", "--out", tmp_path / "r" / "out"]
+    assert cli.main([*map(str, command)]) == 2
+    assert "onnx" in capsys.readouterr().err
+    assert list((tmp_path / "r").iterdir()) == []

@@ -26,6 +26,7 @@ from multiview.models.decode import (
     mass,
     mass_of_lines,
 )
+from multiview.models.onnx_file import check_input, inspect_onnx
 from multiview.models.runtime import open_network
 
 __all__ = [
@@ -79,7 +80,8 @@ class KeypointNetwork:
     Raises
     ------
     ModelError
-        If the card does not suit maps or SimCC vectors, or the network is not what it promises.
+        If the card does not suit maps or SimCC vectors, the network is not what it promises, or its
+        weights are not finite.
     """
 
     def __init__(
@@ -92,9 +94,14 @@ class KeypointNetwork:
     ) -> None:
         self._card, self._size_hw = card, card.input.size_hw
         check_decoding(card)
+        part = network_part(card)
+        # OpenCV takes any size that its layers can work with, and makes zeros of weights that are
+        # no numbers: both would look like pictures without hands
+        found = inspect_onnx(card.read(part), str(card.path(part)))
+        check_input(found, (3, *self._size_hw), card.path(part))
         self._network = open_network(
             card,
-            network_part(card),
+            part,
             outputs=card.decoding.output,
             runtime=runtime,
             provider=provider,

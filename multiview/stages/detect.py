@@ -23,6 +23,7 @@ from multiview.models.load import load_detector
 from multiview.progress import Progress, progress_bar, say
 from multiview.stage import Stage, provenance
 from multiview.stages.live import PROVISIONAL, Live
+from multiview.stages.network import load_for
 from multiview.stages.sync_text import sync_text
 
 __all__ = ["detection_figures", "run_detect"]
@@ -93,7 +94,7 @@ def run_detect(
     else:
         say(sync_text(capture))
         run = {"runtime": runtime, "provider": provider, "max_hands": max_hands, **options}
-        network = load_detector(detector, passes=passes, **run)
+        network = load_for(stage, lambda: load_detector(detector, passes=passes, **run))
         how = _How(max_hands, workers or usable_cores(), search_every)
         _detect_all(stage, capture, network, how, live)
     if live is not None:

@@ -31,6 +31,7 @@ from multiview.models.load import load_detector
 from multiview.models.maps import keypoint_maps, keypoint_number
 from multiview.progress import progress_bar, say
 from multiview.stage import Stage, file_digest, provenance
+from multiview.stages.network import load_for
 from multiview.viz.hands import draw_map, draw_photo, photo_sheets, photo_tile
 from multiview.viz.window import Window, no_window_because
 
@@ -146,7 +147,7 @@ def run_photos(path: Path, out: Path, options: FileOptions) -> Path:
     if stage.done:
         say(f"detect: {out} is up to date")
         return out
-    detector = options.load()
+    detector = load_for(stage, options.load)
     names = overlay_names(files)
     records = _in_shards(stage, files, names, detector, options, loaded)
     if len(files) > 1:

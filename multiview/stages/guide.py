@@ -27,6 +27,7 @@ from multiview.models.confidence import confidence_digest
 from multiview.models.load import load_detector
 from multiview.progress import Progress, progress_bar, say
 from multiview.stage import MANIFEST, Stage, file_digest, provenance, read_manifest
+from multiview.stages.network import load_for
 from multiview.stages.triangulate import point_figures
 from multiview.triangulation import TriangulationConfig, triangulate
 
@@ -161,7 +162,7 @@ def run_guide(
     if stage.done:
         say(f"guide: {out} is up to date")
         return out
-    network = load_detector(detector, **options)
+    network = load_for(stage, lambda: load_detector(detector, **options))
     with progress_bar() as progress:
         dets, report = _shards(capture, network, given, config, stage.work, progress)
     about = {"config": plan, "inputs": inputs, "versions": provenance()}
