@@ -21,7 +21,9 @@ from multiview.formats.detections_parquet import read_detections
 from multiview.formats.hands_json import keypoints_of, read_hands, write_hands
 from multiview.images import read_image
 from multiview.models import load_detector
+from multiview.models.card import load_card
 from multiview.models.maps import keypoint_maps
+from multiview.models.tracking import Tracker
 from multiview.stages.detect_files import default_out, kind_of, overlay_names
 
 PHOTOS = Path(__file__).parent / "data" / "photos"
@@ -102,6 +104,19 @@ def test_photo(tmp_path, capsys):
     assert not (tmp_path / "out" / "hands.parquet").exists()
     assert detect(PHOTO, "--out", tmp_path / "out") == 0
     assert "up to date" in capsys.readouterr().out
+
+
+def test_passes_of_a_photo(tmp_path):
+    assert detect(PHOTO, "--out", tmp_path / "out", "--passes", "2", "--map", "index4") == 0
+    data = read_hands(tmp_path / "out" / "hands.json")
+    assert (data["detector"]["passes"], data["detector"]["calibrated"]) == (2, True)
+    (hand,) = data["pictures"][0]["hands"]
+    expected = load_detector("mediapipe-lite", passes=2).detect(read_image(PHOTO))
+    once = load_detector("mediapipe-lite").detect(read_image(PHOTO))
+    np.testing.assert_allclose(keypoints_of(hand)[:, :2], expected.xy_px[0], atol=1e-4)
+    np.testing.assert_allclose(keypoints_of(hand)[:, 2], expected.conf[0], atol=1e-4)
+    assert np.abs(expected.xy_px - once.xy_px).max() > 0.1
+    assert np.abs(expected.conf - once.conf).max() > 0.01
 
 
 def test_photo_without_a_hand(tmp_path, capsys):
@@ -244,6 +259,22 @@ def test_film(clip, tmp_path):
     assert dets.size_wh == ((320, 240),)
 
 
+def test_passes_of_a_film(clip, tmp_path):
+    """The median of the readings is followed, and rated."""
+    arguments = ["--passes", "2", "--frames", "4", "--max-hands", "1"]
+    assert detect(clip, "--out", tmp_path / "out", *arguments) == 0
+    data = read_hands(tmp_path / "out" / "hands.json")
+    assert data["detector"]["passes"] == 2
+    tracker = Tracker(load_detector("mediapipe-lite", passes=2, max_hands=1), max_hands=1)
+    with av.open(str(clip)) as container:
+        frames = [f.to_ndarray(format="bgr24") for f in container.decode(video=0)][:4]
+    for frame, picture in zip(frames, data["pictures"], strict=True):
+        hands, _ = tracker.step(frame)
+        got = keypoints_of(picture["hands"][0])
+        np.testing.assert_allclose(got[:, :2], hands.xy_px[0], atol=1e-3)
+        np.testing.assert_allclose(got[:, 2], hands.conf[0], atol=1e-3)
+
+
 def test_film_of_uneven_times_and_limits(tmp_path):
     times = [0, 0.04, 0.2, 0.24, 0.8]
     path = film(tmp_path / "a.mp4", list(moving_hand(5)), times)
@@ -342,6 +373,7 @@ class FakeCamera:
         (FakeCamera(6), [], 6),
         (FakeCamera(6), ["--frames", "3"], 3),
         (FakeCamera(6, interrupt_at=4), [], 4),
+        (FakeCamera(3), ["--passes", "1"], 3),
         (FakeCamera(6), ["--seconds", "0.000001"], 1),
     ],
 )
@@ -478,7 +510,7 @@ def paste(canvas, picture, corner):
 
 
 def test_hand_of_40_pixels():
-    """In a picture of 192 px, the palm network's own size: below that, crops are needed."""
+    """In a picture of 192 px, the palm network's own size: in larger ones by `small_hands`."""
     hands = load_detector().detect(hand_on(192, 192, 40, (96, 96)))
     assert len(hands) >= 1
     assert 25 < np.ptp(hands.xy_px[0], axis=0).max() < 60
@@ -519,3 +551,20 @@ def test_photo_loads_no_library_that_it_does_not_need(more, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[]", done
+
+
+@pytest.mark.parametrize("what", ["photo", "film", "take"])
+def test_a_network_that_does_not_load_leaves_no_folder(what, clip, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    card = (Path(load_card("hand").folder) / "mediapipe-lite.yaml").read_text()
+    (tmp_path / "models" / "own.yaml").write_text(card.replace("name: mediapipe-lite", "name: own"))
+    take = tmp_path / "take"
+    take.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (take / name).write_bytes(clip.read_bytes())
+    path = {"photo": PHOTO, "film": clip, "take": take}[what]
+    command = ["detect", path, "--detector", "own", "--out", tmp_path / "r" / "out"]
+    assert cli.main([*map(str, command)]) == 2
+    assert "onnx" in capsys.readouterr().err
+    assert list((tmp_path / "r").iterdir()) == []

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 from pictures import reliability_diagram
 from readings import COLUMNS, first_reading, read_capture
 from scipy.stats import rankdata, spearmanr
@@ -24,19 +23,24 @@ from multiview.models.confidence import (
     SHIPPED,
     WITHIN,
     Calibration,
-    CalibrationFile,
     calibrate,
     reliability,
 )
 from multiview.models.cues import crop_steps, hand_cues, hand_size, spread_cues
+from multiview.models.fit_confidence import calibration_text
 from multiview.models.mediapipe import next_rois
 from multiview.stage import provenance
 
 SHARED = Path(os.environ.get("MULTIVIEW_SHARED", Path(__file__).parents[2] / ".." / "shared"))
 HERE = Path(__file__).parent
 NETWORKS = ("mediapipe-full", "mediapipe-lite")
-DEVELOPMENT, EVALUATION = ("dome8", "dome31"), ("demo8", "multi10")
-FITTED_ON = "rendered captures dome8 and dome31 (two subjects, empty hands)"
+DEVELOPMENT, EVALUATION = ("dome8", "dome31", "start4", "train12", "multi10"), ("demo8",)
+# Cues and design were chosen on these alone; the others hold 104 subjects more, some with objects.
+FIRST = ("dome8", "dome31")
+DRAWN = ("demo8", "multi10")
+FITTED_ON = (
+    "rendered captures dome8, dome31, start4, train12, multi10 (106 subjects, some with objects)"
+)
 
 
 class Hands:
@@ -117,13 +121,11 @@ def table_of_scores(
     print(f"\n## {model}\n\n{HEADER}")
     shipped, curves = [], {}
     for passes in COLUMNS:
-        both = fit(model, passes, [sets[name, passes] for name in DEVELOPMENT])
-        shipped.append(both)
+        shipped.append(fit(model, passes, [sets[name, passes] for name in DEVELOPMENT]))
         for name in (*DEVELOPMENT, *EVALUATION):
             hands = sets[name, passes]
-            used = both
-            if name in DEVELOPMENT:  # the other one only
-                used = fit(model, passes, [sets[n, passes] for n in DEVELOPMENT if n != name])
+            # a capture is judged by parameters fitted on the others only
+            used = fit(model, passes, [sets[n, passes] for n in DEVELOPMENT if n != name])
             if passes == 0:
                 row(name, "presence", hands.presence, hands)
                 curves[name, -1] = hands.presence, hands.right
@@ -131,6 +133,21 @@ def table_of_scores(
             row(name, passes, conf, hands)
             curves[name, passes] = conf, hands.right
     return shipped, curves
+
+
+def table_of_captures(model: str, sets: dict[tuple[str, int], Hands]) -> None:
+    """What fitting on more subjects does to how sure the confidence is."""
+    print(f"\n## {model}: mean confidence less share right, and ECE\n")
+    print("| capture | passes | dome8 and dome31 | ECE | all five | ECE |\n|" + " --- |" * 6)
+    for name in (*DEVELOPMENT, *EVALUATION):
+        for passes in (0, 2, 8):
+            hands, cells = sets[name, passes], []
+            for captures in (FIRST, DEVELOPMENT):
+                used = fit(model, passes, [sets[n, passes] for n in captures if n != name])
+                conf = used.probability(hands.cues)
+                gap = scores(conf, hands)[-1]
+                cells += [f"{conf.mean() - hands.right.mean():+.3f}", f"{gap:.3f}"]
+            print(f"| {name} | {passes} | {' | '.join(cells)} |", flush=True)
 
 
 def table_of_errors(model: str, sets: dict[tuple[str, int], Hands]) -> None:
@@ -152,7 +169,7 @@ def table_of_cues(model: str, sets: dict[tuple[str, int], Hands]) -> None:
     for passes in (0, 2, 8):
         for cue in ("", *sets["dome8", passes].cues):
             values = []
-            for train, test in (DEVELOPMENT, DEVELOPMENT[::-1]):
+            for train, test in (FIRST, FIRST[::-1]):
                 hands = sets[test, passes]
                 conf = fit(model, passes, [sets[train, passes]], cue).probability(hands.cues)
                 values.append(scores(conf, hands))
@@ -164,7 +181,7 @@ def table_of_cues(model: str, sets: dict[tuple[str, int], Hands]) -> None:
 
 def only_spread(passes: int, sets: dict[tuple[str, int], Hands]) -> None:
     """The plain spread as a ranking: what was measured elsewhere."""
-    both = [sets[name, passes] for name in DEVELOPMENT]
+    both = [sets[name, passes] for name in FIRST]
     values = [scores(1 - np.exp(h.cues["spread"]).clip(0, 1), h)[:3] for h in both]
     line = " | ".join(f"{v:.3f}" for v in np.mean(values, axis=0))
     print(f"| {passes} | the spread alone, unfitted | {line} | - | - |")
@@ -173,7 +190,7 @@ def only_spread(passes: int, sets: dict[tuple[str, int], Hands]) -> None:
 def table_of_steps(tables: dict[str, dict[str, np.ndarray]]) -> None:
     """How far the crop proposed and the crop wanted lie apart: standard deviations."""
     steps = []
-    for name in DEVELOPMENT:
+    for name in FIRST:
         t = tables[name]
         steps.append(crop_steps(t["roi"], next_rois(t["xy"][:, 0])))
     steps = np.concatenate(steps)
@@ -198,13 +215,14 @@ def main() -> None:
         sets = {(n, p): Hands(t, p) for n, t in tables.items() for p in COLUMNS}
         shipped, curves = table_of_scores(model, sets)
         fitted += shipped
+        table_of_captures(model, sets)
         table_of_errors(model, sets)
         ms = np.concatenate([t["ms"] for t in tables.values()]).mean(0)
         print(f"\nCPU ms: picture with its first reading {ms[0]:.1f}, an extra pass {ms[1]:.1f}")
         if model == NETWORKS[0]:
             table_of_steps(tables)
             table_of_cues(model, sets)
-            diagram = reliability_diagram(curves, EVALUATION)
+            diagram = reliability_diagram(curves, DRAWN)
             cv2.imwrite(str(HERE / "reliability.png"), diagram)
     if args.write:
         write(fitted)
@@ -212,13 +230,8 @@ def main() -> None:
 
 def write(fitted: list[Calibration]) -> None:
     """Write the parameters into the package."""
-    content = CalibrationFile(version=1, within=WITHIN, calibrations=tuple(fitted))
-    text = "# Parameters of multiview.models.confidence; experiments/05-confidence wrote them.\n"
-    plain = yaml.safe_load(content.model_dump_json())
-    SHIPPED.write_text(
-        text + yaml.safe_dump(plain, sort_keys=False, width=100, default_flow_style=None),
-        encoding="utf-8",
-    )
+    comment = "Parameters of multiview.models.confidence; experiments/05-confidence wrote them."
+    SHIPPED.write_text(calibration_text(fitted, comment), encoding="utf-8")
     print(f"wrote {len(fitted)} calibrations")
 
 

@@ -2,11 +2,10 @@
 
 Run from the repository's root::
 
-    python experiments/06-guided-pass/run.py [CAPTURE ...] [--cache FOLDER] [--jitter 2] [--null]
+    python experiments/06-guided-pass/run.py [CAPTURE ...] [--cache FOLDER] [--jitter 2]
 
 Captures are read from ``$MULTIVIEW_SHARED/data/rendered`` (``../shared`` by default), with their
-true calibration. ``--null`` asks instead what the pass believes where it should believe nothing,
-``--rules`` what each of its rules drops.
+true calibration. What the pass believes and drops is asked by `belief.py`.
 """
 
 from __future__ import annotations
@@ -16,31 +15,25 @@ import itertools
 import json
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import charts
-import cv2
 import numpy as np
 
 import multiview as mv
-from multiview import guided
 from multiview.association import assign_hands
 from multiview.core import Camera, Detections, Intrinsics, Points3D, Pose, Rig
 from multiview.formats.detections_parquet import read_detections, write_detections
 from multiview.geometry.metrics import auc, pck
-from multiview.guided import GuideConfig, GuidedReport, guide
+from multiview.guided import GuideConfig, guide
 from multiview.models.jitter import Jittered
-from multiview.prediction import predict_hands
 from multiview.stage import provenance
-from multiview.triangulation import TriangulationConfig, hand_length, triangulate_with_report
+from multiview.triangulation import hand_length, triangulate_with_report
 
 SHARED = Path(os.environ.get("MULTIVIEW_SHARED", Path(__file__).parents[2] / ".." / "shared"))
 HERE = Path(__file__).parent
 HAND = 0.10  # a keypoint or point is right within this share of the hand's size
-PAINT_SPREAD, RING_PX = 0.15, 10
-SHIFTS = (0.0, 0.1, 0.2, 0.3, 0.5)
-EVERY = 3  # frames that --null looks at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +120,13 @@ class Row:
     points: Points3D | None = None
 
 
-def rows_of(truth: Truth, cache: Path, passes: int) -> list[Row]:
+def rows_of(truth: Truth, cache: Path, passes: int, runtime: str = "cv2") -> list[Row]:
     """All rows of a capture, with or without jitter."""
-    net = mv.load_detector("hand")
+    net = mv.load_detector("hand", runtime=runtime)
     tag = f"+jitter {passes}" if passes else ""
     network = Jittered(net, passes=passes) if passes else net
     cache.mkdir(parents=True, exist_ok=True)
-    stem = f"{truth.name}-{passes}"
+    stem = f"{truth.name}-{passes}{'-ort' if runtime == 'ort' else ''}"
     raw, seconds = cached(cache / f"{stem}-1.parquet", lambda: mv.detect(truth.capture, network))
     first, _ = assign_hands(raw, truth.rig)
     points = mv.triangulate(first, truth.rig)
@@ -249,16 +242,16 @@ def table_views(rows: list[Row], truth: Truth) -> None:
         print(f"| {row.name} | {' | '.join(f'{f:.2f}' for f in found)} |")
 
 
-def measure(truth: Truth, cache: Path, jitter: int) -> None:
+def measure(truth: Truth, cache: Path, jitter: int, runtime: str) -> None:
     """Print all tables of a capture and draw its pictures."""
-    plain = rows_of(truth, cache, 0)
-    rows = plain + (rows_of(truth, cache, jitter) if jitter else [])
+    plain = rows_of(truth, cache, 0, runtime)
+    rows = plain + (rows_of(truth, cache, jitter, runtime) if jitter else [])
     v, f = truth.xy.shape[:2]
     print(f"\n## {truth.name}: {v} views x {f} frames")
     table_2d(rows, truth)
     table_3d(rows, truth)
     table_views(plain[1:3], truth)
-    shown = plain[1:]
+    shown = [r for r in rows if r.dets is not None]
     # 0: along the palm's normal, either side of the hand; 90: edge on
     tilt = 90 - np.abs(90 - truth.palm_deg)
     table_by(shown, truth, "found / PCK@0.1 by palm tilt, deg", tilt, [0, 15, 30, 45, 60, 75, 90.1])
@@ -268,168 +261,20 @@ def measure(truth: Truth, cache: Path, jitter: int) -> None:
     charts.hardest(truth, plain[1], plain[2], HERE / f"{truth.name}-hardest.jpg")
 
 
-# --- what each rule keeps and drops
-
-
-def rules(truth: Truth, cache: Path) -> None:
-    """Print what the answers of each verdict were worth, and what agreement would have done."""
-    rows = rows_of(truth, cache, 0)
-    first, points = rows[1].dets, rows[1].points
-    frames, slot = hand_slots(points)
-    config = GuideConfig(reread=True)
-    prior = truth.rig.project(predict_hands(points, config.max_step))
-    looks = guided._look(truth.capture, mv.load_detector("hand"), prior, config, 0, None)
-    verdict = guided._judge(first, prior, looks, config)[:, frames, slot]
-    share = np.linalg.norm(looks.xy.mean(0)[:, frames, slot] - truth.xy, axis=-1)
-    share /= truth.size_px[..., None]
-    print(f"\n## {truth.name}: what the answers were worth")
-    print("\n| verdict | hands | PCK@0.1 of the answer | median error / size |")
-    print("| --- | ---: | ---: | ---: |")
-    for n, name in enumerate(guided.VERDICTS):
-        some = share[verdict == n]
-        if n and np.isfinite(some).any():
-            good, middle = pck(some, np.array([HAND]))[0], np.nanmedian(some)
-            print(f"| {name} | {len(some)} | {good:.3f} | {middle:.3f} |")
-    moved = np.linalg.norm(looks.xy[0] - looks.xy[1], axis=-1).mean(-1) / looks.moved_px
-    moved = moved[:, frames, slot][verdict == guided.REREAD]
-    quantiles = ", ".join(f"{q:.3f}" for q in np.percentile(moved, [50, 95, 99]))
-    print(f"\nshare of the crops' motion in hands read again, 50, 95, 99 %: {quantiles}")
-    confirmed(rows, truth)
-
-
-def confirmed(rows: list[Row], truth: Truth) -> None:
-    """Print 3D of the guided pass if only answers near the 3D were kept."""
-    first, more = rows[1], rows[2]
-    off = np.linalg.norm(more.dets.xy_px - truth.rig.project(first.points.xyz_world), axis=-1)
-    far = np.nanmean(off, -1) > TriangulationConfig().inlier_hand * truth.length_px[..., None]
-    drop = far & ~first.dets.valid.any(-1)
-    dets = replace(more.dets, xy_px=np.where(drop[..., None, None], np.nan, more.dets.xy_px))
-    only = replace(more, name="only what agrees", dets=dets, points=mv.triangulate(dets, truth.rig))
-    table_3d([first, more, only], truth)
-
-
-# --- where nothing should be believed
-
-
-def null(truth: Truth, cache: Path) -> None:
-    """Print what is accepted at wrong 3D, and where the hand is painted over."""
-    raw, _ = cached(
-        cache / f"{truth.name}-0-1.parquet",
-        lambda: mv.detect(truth.capture, mv.load_detector("hand")),
-    )
-    first, _ = assign_hands(raw, truth.rig)
-    points = mv.triangulate(first, truth.rig)
-    some = np.arange(len(points.frame_ids))[:, None, None, None] % EVERY == 0
-    points = replace(points, xyz_world=np.where(some, points.xyz_world, np.nan))
-    painted = paint_take(truth, cache / f"{truth.name}-painted")
-    network, nobody = mv.load_detector("hand"), blank(first)
-    print(f"\n## {truth.name}: all views look by 3D alone, first pass forgotten")
-    print(
-        "\n| 3D is off by, hand lengths | pictures | rule | looked at | accepted | pull | agree |"
-    )
-    print("| ---: | --- | --- | ---: | ---: | ---: | ---: |")
-    for rule, follow in (("any answer", 0.99), ("two looks", GuideConfig().follow)):
-        config = GuideConfig(follow=follow, max_step=0)
-        still, _ = guide(truth.capture, network, nobody, points, truth.rig, config)
-        for share, capture in [(s, truth.capture) for s in SHIFTS] + [(0.0, painted)]:
-            where = shifted(points, truth, share)
-            got, report = guide(capture, network, nobody, where, truth.rig, config)
-            cells = " | ".join(belief(truth, (points, still), (where, got), report))
-            pictures = "painted over" if capture is painted else "as they are"
-            print(f"| {share} | {pictures} | {rule} | {cells} |")
-
-
-def belief(
-    truth: Truth,
-    still: tuple[Points3D, Detections],
-    moved: tuple[Points3D, Detections],
-    report: GuidedReport,
-) -> list[str]:
-    """Numbers of one way to look: looked at, accepted, pull, agreement with the 3D given."""
-    frames, slot = hand_slots(still[0])
-    looked = (report.verdict > 0)[:, frames, slot]
-    added = report.added[:, frames, slot]
-    prior, answer = zip(
-        *(
-            (truth.rig.project(p.xyz_world)[:, frames, slot], d.xy_px[:, frames, slot])
-            for p, d in (still, moved)
-        ),
-        strict=True,
-    )
-    # how much of the motion of the 3D is in the answer: 0 nothing, 1 the answer follows it
-    off, went = (np.nanmean(pair[1] - pair[0], -2)[added] for pair in (prior, answer))
-    both = np.isfinite(off + went).all(-1)
-    pull = (off * went)[both].sum() / np.maximum((off * off)[both].sum(), 1e-9)
-    far = np.linalg.norm(answer[1] - prior[1], axis=-1).mean(-1) / truth.length_px
-    agree = added & (far < TriangulationConfig().inlier_hand)
-    n = max(looked.sum(), 1)
-    shown = f"{pull:.3f}" if both.sum() > 9 and np.abs(off).max() > 1 else "-"
-    return [f"{looked.sum()}", f"{added.sum() / n:.3f}", shown, f"{agree.sum() / n:.3f}"]
-
-
-def blank(dets: Detections) -> Detections:
-    """Drop every observation and opinion."""
-    return replace(
-        dets,
-        xy_px=np.full_like(dets.xy_px, np.nan),
-        conf=np.zeros_like(dets.conf),
-        right=np.full_like(dets.right, np.nan),
-    )
-
-
-def shifted(points: Points3D, truth: Truth, share: float) -> Points3D:
-    """Move every hand by a share of its length in a direction of its own."""
-    rng = np.random.default_rng(0)
-    way = rng.normal(size=(len(points.frame_ids), 1, 1, 3))
-    way /= np.linalg.norm(way, axis=-1, keepdims=True)
-    step = share * truth.length_m[:, None, None, None] * way
-    return replace(points, xyz_world=points.xyz_world + step)
-
-
-def paint_take(truth: Truth, folder: Path) -> mv.capture.Capture:
-    """Copy the take with the hand covered by the colour of what is around it."""
-    for v, name in enumerate(truth.capture.names):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for f, image in truth.capture.images(v):
-            path = folder / name / f"{f:06d}.png"
-            if not path.exists():
-                paint(image, truth.xy[v, f], truth.size_px[v, f])
-                cv2.imwrite(str(path), image)
-    return mv.open_capture(folder, sync="index")
-
-
-def paint(image: np.ndarray, xy: np.ndarray, size: float) -> None:
-    """Cover one hand, in place."""
-    mask = np.zeros(image.shape[:2], np.uint8)
-    hull = cv2.convexHull(xy.astype(np.float32)).astype(np.int32)
-    cv2.fillConvexPoly(mask, hull, 255)
-    kernel = np.ones((3, 3), np.uint8)
-    mask = cv2.dilate(mask, kernel, iterations=int(PAINT_SPREAD * size))
-    ring = cv2.dilate(mask, kernel, iterations=RING_PX) & ~mask
-    if (ring > 0).any():
-        image[mask > 0] = np.median(image[ring > 0], axis=0).astype(np.uint8)
-
-
 def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("captures", nargs="*", default=["dome8", "dome31"])
     parser.add_argument("--cache", type=Path, default=HERE / "runs")
     parser.add_argument("--jitter", type=int, default=0)
-    parser.add_argument("--null", action="store_true")
-    parser.add_argument("--rules", action="store_true")
+    parser.add_argument("--runtime", default="cv2", choices=("cv2", "ort"))
     args = parser.parse_args()
     if "test8" in args.captures:
         raise SystemExit("test8 is held out: nothing is measured on it while rules are chosen")
     print(provenance())
     for name in args.captures:
         truth = read_truth(SHARED / "data/rendered" / name)
-        if args.rules:
-            rules(truth, args.cache)
-        elif args.null:
-            null(truth, args.cache)
-        else:
-            measure(truth, args.cache, args.jitter)
+        measure(truth, args.cache, args.jitter, args.runtime)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 ::
 
     {"format": "multiview-hands-1",
-     "detector": {"name", "sha256": {file: digest}, "runtime", "provider", "max_hands"},
+     "detector": {"name", "sha256": {file: digest}, "runtime", "provider", "max_hands",
+                  "passes", "calibrated"},
      "skeleton": {"name", "keypoints": [K names]},
      "pixels": "the centre of the top-left pixel is (0, 0)",
      "smoothing": null or {"filter", "lag_s": {"rest", "one_hand_length_per_s"}, ...},
@@ -14,7 +15,9 @@
                    "keypoints": [[x, y, conf], ... K], "smoothed": [[x, y], ... K]}]}]}
 
 ``right`` is the probability of a right hand (null: unknown), ``id`` the track number in a film.
-A missing keypoint is ``[null, null, 0]``. A picture without a hand has an empty list.
+A missing keypoint is ``[null, null, 0]``. If the detector is calibrated, ``conf`` is the
+probability that the keypoint lies within a tenth of the hand's size of the truth; if not, it is
+what the network itself says (docs/models.md). A picture without a hand has an empty list.
 """
 
 from __future__ import annotations

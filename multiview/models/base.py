@@ -18,6 +18,8 @@ U8 = NDArray[np.uint8]
 
 # cv2.remap keeps source coordinates in 16 bits.
 MAX_SIDE_PX = 32766
+# What only some detectors say of a keypoint.
+PER_KEYPOINT = ("z_rel", "peak", "mass")
 READ_WITH = "pass what cv2.imread returns: uint8, (H, W, 3) in BGR order, or (H, W) grey"
 
 
@@ -46,6 +48,12 @@ class ImageHands:
     z_rel
         Depth relative to the wrist in about the scale of ``xy_px``, smaller is nearer, shape
         (N, K); None if the detector has none. It is a network's guess, not a measurement.
+    peak
+        Height of each keypoint's map at its peak, as the network gives it but cut to [0, 1], shape
+        (N, K); None if the detector has no maps. ``conf`` is the same until it is calibrated.
+    mass
+        Share of each keypoint's map that lies near its peak, shape (N, K); None without maps. See
+        `multiview.models.decode.mass`.
 
     Raises
     ------
@@ -59,12 +67,13 @@ class ImageHands:
     presence: F64
     rois: F64
     z_rel: F64 | None = None
+    peak: F64 | None = None
+    mass: F64 | None = None
 
     def __post_init__(self) -> None:
         patterns = {"xy_px": "N K 2", "conf": "N K", "handedness": "N", "presence": "N"}
         patterns["rois"] = "N 4"
-        if self.z_rel is not None:
-            patterns["z_rel"] = "N K"
+        patterns |= {n: "N K" for n in PER_KEYPOINT if getattr(self, n) is not None}
         arrays = {name: as_f64(getattr(self, name), name) for name in patterns}
         check_shapes("ImageHands", {n: (arrays[n], p) for n, p in patterns.items()})
         for name, array in arrays.items():
@@ -82,7 +91,7 @@ class ImageHands:
             handedness=self.handedness[rows],
             presence=self.presence[rows],
             rois=self.rois[rows],
-            z_rel=None if self.z_rel is None else self.z_rel[rows],
+            **{n: None if (a := getattr(self, n)) is None else a[rows] for n in PER_KEYPOINT},
         )
 
     def best_first(self) -> ImageHands:

@@ -18,7 +18,7 @@ from multiview.models.base import U8, Detector
 from multiview.models.card import ModelCard
 from multiview.models.keypoint_network import as_input
 from multiview.models.load import build_detector
-from multiview.models.onnx_file import OnnxFile, inspect_onnx
+from multiview.models.onnx_file import OnnxFile, check_input, inspect_onnx
 from multiview.models.runtime import RUNTIMES, check_runtime, open_network
 
 __all__ = ["Finding", "check_model", "installed_runtimes"]
@@ -123,15 +123,7 @@ def _is_promised(card: ModelCard, part: str) -> bool:
 
 
 def _check_shapes(card: ModelCard, found: OnnxFile, path: Path, promised: bool) -> None:
-    image = found.inputs[0] if len(found.inputs) == 1 else None
-    size = (3, *card.input.size_hw) if promised else (3, None, None)
-    fits = image is not None and len(image.shape) == 4
-    if image is None or not fits or any(map(_differ, size, image.shape[1:])):
-        have = ", ".join(map(str, found.inputs)) or "no input"
-        raise ModelError(
-            f"{path} wants {have}, its card promises an image of (N, {', '.join(map(str, size))})",
-            "correct input in the card, or get the network that it describes",
-        )
+    image = check_input(found, (3, *card.input.size_hw) if promised else (3, None, None), path)
     names = [t.name for t in found.outputs]
     missing = [n for n in card.decoding.output if n not in names] if promised else []
     if missing or (promised and image.name != card.input.name):
@@ -140,10 +132,6 @@ def _check_shapes(card: ModelCard, found: OnnxFile, path: Path, promised: bool) 
             f"{path} has no {what}; it has {image.name} and {', '.join(names)}",
             "correct decoding.output or input.name in the card",
         )
-
-
-def _differ(promise: int | None, have: int | None) -> bool:
-    return promise is not None and have is not None and promise != have
 
 
 def _batch(card: ModelCard, found: OnnxFile, picture: U8) -> F32:

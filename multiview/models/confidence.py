@@ -9,6 +9,7 @@ errors; parameters travel as a strict YAML file that names the weights they hold
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self, runtime_checkable
@@ -20,7 +21,7 @@ from pydantic import Field, model_validator
 from multiview._shapes import F64
 from multiview.config import Config, read_yaml
 from multiview.errors import ConfigError, InputError, ModelError
-from multiview.models.card import DATA, REINSTALL
+from multiview.models.card import DATA, REINSTALL, WORKSPACE, ModelCard
 from multiview.models.cues import DIRECTIONS
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Curve",
     "HasCalibration",
     "calibrate",
+    "confidence_digest",
     "find_calibration",
     "read_calibrations",
     "reliability",
@@ -155,6 +157,11 @@ class CalibrationFile(Config):
 class HasCalibration(Protocol):
     """A detector whose weights may have been calibrated."""
 
+    @property
+    def keypoint_weights(self) -> str:
+        """Digest (sha256) of the network that reads the keypoints."""
+        ...
+
     def calibration(self, passes: int) -> Calibration | None:
         """Calibration for so many extra passes; None if there is none for these weights."""
         ...
@@ -189,18 +196,31 @@ def find_calibration(sha256: str, passes: int, folder: Path | None = None) -> Ca
     passes
         Extra crops.
     folder
-        Where the model's card lies: its ``confidence.yaml`` counts before the shipped one.
+        Where the model's card lies: its ``confidence.yaml`` counts first, then that of ``./models``
+        (which `multiview models calibrate` writes for the shipped networks), then the shipped one.
 
     Raises
     ------
     ConfigError
         If that file is misspelt.
     """
-    own = (folder or DATA) / SHIPPED.name
-    extra = read_calibrations(own) if own != SHIPPED and own.exists() else ()
-    for calibration in (*extra, *_shipped()):
+    files = {(folder or DATA) / SHIPPED.name: None, WORKSPACE / SHIPPED.name: None}
+    extra = [read_calibrations(f) for f in files if f != SHIPPED and f.exists()]
+    for calibration in (*(c for part in extra for c in part), *_shipped()):
         if (calibration.sha256, calibration.passes) == (sha256, passes):
             return calibration
+    return None
+
+
+def confidence_digest(card: ModelCard, passes: int) -> str | None:
+    """Digest of the calibration that a model is used with, 16 hex digits; None without.
+
+    For manifests: another calibration gives other confidences.
+    """
+    for part in card.weights.values():
+        found = find_calibration(part.sha256, passes, card.folder)
+        if found is not None:
+            return hashlib.sha256(found.model_dump_json().encode()).hexdigest()[:16]
     return None
 
 
@@ -208,6 +228,7 @@ def calibrate(
     cues: Mapping[str, F64],
     right: NDArray[np.bool_],
     *,
+    known: NDArray[np.bool_] | None = None,
     model: str,
     sha256: str,
     passes: int,
@@ -221,6 +242,8 @@ def calibrate(
         Arrays (N, K) named as in `multiview.models.cues.DIRECTIONS`; hands with a NaN are left out.
     right
         Whether each keypoint lies within `WITHIN` hand sizes of the truth, shape (N, K).
+    known
+        Keypoints whose truth is known, shape (N, K); by default all.
     model, sha256, passes, fitted_on
         Stored with the result.
 
@@ -237,9 +260,11 @@ def calibrate(
         )
     whole = np.all([np.isfinite(c).all(1) for c in cues.values()], axis=0)
     right = right[whole]
-    if right.size == 0 or right.all() or not right.any():
+    told = np.ones(right.shape, np.bool_) if known is None else known[whole]
+    some = right[told]
+    if some.size == 0 or some.all() or not some.any():
         raise InputError(
-            f"{len(right)} hands with {right.mean() if right.size else 0:.0%} of keypoints right: "
+            f"{len(right)} hands with {some.mean() if some.size else 0:.0%} of keypoints right: "
             "nothing to calibrate on",
             "give hands of which some keypoints are right and some wrong",
         )
@@ -247,7 +272,8 @@ def calibrate(
     blocks = [_ramps(cues[name][whole].ravel(), at) for name, at in corners.items()]
     own = np.tile(np.eye(right.shape[1]), (len(right), 1))
     signs = np.repeat([DIRECTIONS[name] for name in corners], [b.shape[1] for b in blocks])
-    steps, offsets = _fit(np.hstack(blocks), own, right.ravel(), signs)
+    flat = told.ravel()
+    steps, offsets = _fit(np.hstack(blocks)[flat], own[flat], some, signs)
     ends = np.cumsum([b.shape[1] for b in blocks])[:-1]
     curves = {
         name: Curve(at=_rounded(at), log_odds=_rounded(np.concatenate([[0.0], np.cumsum(step)])))

@@ -68,7 +68,8 @@ def hand_cues(hands: ImageHands, skeleton: Skeleton, wanted: F64) -> dict[str, F
         Arrays (N, K): ``presence`` (log odds), ``behind`` (how far the keypoint lies behind the
         nearest one, in hand sizes; only if the detector gives depth), ``clearance`` (distance to
         the nearest bone of another finger, in hand sizes), ``recrop`` (distance between the crop
-        read and the crop wanted, in `STEP`).
+        read and the crop wanted, in `STEP`), and, if the detector has maps, ``peak`` (height of
+        the keypoint's map, 0 to 1) and ``mass`` (share of the map near its peak).
     """
     count, keypoints = hands.conf.shape
     size = hand_size(hands.xy_px)[:, None]
@@ -83,7 +84,8 @@ def hand_cues(hands: ImageHands, skeleton: Skeleton, wanted: F64) -> dict[str, F
     elif hands.z_rel is not None:
         cues["behind"] = np.empty((0, keypoints))
     cues["clearance"] = np.minimum(cues["clearance"], FAR)
-    return cues
+    of_maps = {"peak": hands.peak, "mass": hands.mass}
+    return cues | {name: cue * whole for name, cue in of_maps.items() if cue is not None}
 
 
 def spread_cues(readings: F64, centre: F64) -> dict[str, F64]:

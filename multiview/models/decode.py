@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from multiview._shapes import F64, check_shapes
 from multiview.errors import InputError, ShapeError
 
-__all__ = ["Grid", "crop_from_map", "decode_heatmaps", "decode_simcc", "mass"]
+__all__ = [
+    "Grid",
+    "crop_from_map",
+    "decode_heatmaps",
+    "decode_simcc",
+    "mass",
+    "mass_of_lines",
+]
 
 Grid = Literal["half_pixel", "index", "corners"]
 Method = Literal["dark", "argmax"]
@@ -233,6 +240,33 @@ def mass(maps: NDArray[np.floating], xy: F64, radius_px: float) -> F64:
     near = dy2[..., :, None] + dx2[..., None, :] <= radius_px**2
     total = positive.sum(axis=(2, 3), dtype=np.float64)
     inner = np.where(near, positive, 0).sum(axis=(2, 3), dtype=np.float64)
+    share: F64 = np.divide(inner, total, out=np.zeros_like(total), where=total > 0)
+    return share
+
+
+def mass_of_lines(lines: NDArray[np.floating], at: F64, radius: float) -> F64:
+    """Share of a SimCC vector's positive values that lies near a bin; see `mass`.
+
+    Parameters
+    ----------
+    lines
+        Shape (N, K, bins).
+    at
+        Bins, to a fraction, shape (N, K).
+    radius
+        What is near [bins].
+
+    Returns
+    -------
+    ndarray
+        Shape (N, K), 0 to 1; 0 where nothing is positive.
+    """
+    check_shapes("mass_of_lines", {"lines": (lines, "N K b"), "at": (at, "N K")})
+    _check_values(lines, "lines")
+    positive = np.maximum(lines, 0)
+    near = np.abs(np.arange(lines.shape[2]) - at[..., None]) <= radius
+    total = positive.sum(axis=2, dtype=np.float64)
+    inner = np.where(near, positive, 0).sum(axis=2, dtype=np.float64)
     share: F64 = np.divide(inner, total, out=np.zeros_like(total), where=total > 0)
     return share
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,10 @@ from multiview.errors import InputError
 from multiview.models._crops import F32, box_of_points, roi_of_box, rotation_up
 from multiview.models.base import U8, ImageHands, as_bgr, as_rois, rois_of_each
 from multiview.models.card import ModelCard
+from multiview.models.confidence import Calibration, find_calibration
+from multiview.models.cues import hand_cues
 from multiview.models.decode import Method
-from multiview.models.keypoint_network import KeypointNetwork
+from multiview.models.keypoint_network import KeypointNetwork, network_part
 from multiview.models.mediapipe import MediaPipeHands
 
 __all__ = ["HeatmapDetector", "from_card"]
@@ -46,7 +48,7 @@ class HeatmapDetector:
     ----------
     card
         Card of the model, with one network file.
-    max_hands, min_score
+    max_hands, min_score, small_hands
         Of the embedded detector that proposes hands; see `MediaPipeHands`.
     min_presence
         Crops whose mean confidence is below hold no hand. 0.2 is what the reconstruction of the
@@ -73,6 +75,7 @@ class HeatmapDetector:
         *,
         max_hands: int = 2,
         min_score: float = 0.5,
+        small_hands: bool = False,
         min_presence: float = 0.2,
         flip: bool = False,
         method: Method = "dark",
@@ -92,11 +95,33 @@ class HeatmapDetector:
         self._min_presence = min_presence
         run: dict[str, Any] = {"runtime": runtime, "provider": provider, "threads": threads}
         hands: dict[str, Any] = {"max_hands": max_hands, "min_score": min_score}
+        hands["small_hands"] = small_hands
         own: dict[str, Any] = {"min_presence": min_presence, "flip": flip, "method": method}
         self._rebuild = functools.partial(HeatmapDetector, card, **run, **hands, **own)
         # a search for hands needs two more networks; a pass over known crops does not
         self._proposer = functools.cache(functools.partial(MediaPipeHands, **run, **hands))
         self._network = KeypointNetwork(card, **run)
+        self._calibration = self.calibration(passes=0)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether confidences are probabilities; else they are the heights of the peaks."""
+        return self._calibration is not None
+
+    def calibration(self, passes: int) -> Calibration | None:
+        """Calibration of these weights; see `multiview.models.confidence.HasCalibration`.
+
+        None with ``flip`` or another ``method``: their maps and peaks are others than those that
+        the parameters were fitted to.
+        """
+        if self._flip or self._method != "dark":
+            return None
+        return find_calibration(self.keypoint_weights, passes, self._card.folder)
+
+    @property
+    def keypoint_weights(self) -> str:
+        """Digest of the network."""
+        return self._card.weights[network_part(self._card)].sha256
 
     def __reduce__(self) -> tuple[Callable[[], HeatmapDetector], tuple[()]]:
         """Travel to worker processes as card and options: a network cannot be pickled."""
@@ -158,7 +183,7 @@ class HeatmapDetector:
         outputs = self._run([as_bgr(image)], [rois], jobs)
         maps = self._network.as_maps(outputs)
         result = np.zeros((len(rois), *maps.shape[1:]), np.float32)
-        for job in _best(jobs, self._network.decode(outputs, self._method)[1]):
+        for job in _best(jobs, self._network.decode(outputs, self._method).peak):
             result[jobs[job].row] = maps[job]
         return result
 
@@ -198,21 +223,31 @@ class HeatmapDetector:
         jobs = self._jobs(rois, right)
         count = len(self.skeleton.keypoints)
         xy_px = [np.full((len(r), count, 2), np.nan) for r in rois]
-        conf, presence = [np.zeros((len(r), count)) for r in rois], [np.zeros(len(r)) for r in rois]
-        right = [side.copy() for side in right]
-        uv, peak = self._network.decode(self._run(pictures, rois, jobs), self._method)
-        rating = np.clip(peak, 0, 1)
+        peak, mass = ([np.zeros((len(r), count)) for r in rois] for _ in range(2))
+        right, presence = [side.copy() for side in right], [np.zeros(len(r)) for r in rois]
+        found = self._network.decode(self._run(pictures, rois, jobs), self._method)
+        rating = np.clip(found.peak, 0, 1)
         for job, share in _best(jobs, rating).items():
             i, row = jobs[job].picture, jobs[job].row
             presence[i][row] = rating[job].mean()
             right[i][row] = share if np.isnan(right[i][row]) else right[i][row]
             if presence[i][row] >= self._min_presence:
-                xy_px[i][row] = self._network.to_image(rois[i][row], uv[job])
-                conf[i][row] = rating[job]
+                xy_px[i][row] = self._network.to_image(rois[i][row], found.uv[job])
+                peak[i][row], mass[i][row] = rating[job], found.mass[job]
+        parts = zip(xy_px, peak, mass, right, presence, rois, strict=True)
         return [
-            ImageHands(xy_px=x, conf=c, handedness=s, presence=p, rois=r)
-            for x, c, s, p, r in zip(xy_px, conf, right, presence, rois, strict=True)
+            self._rated(
+                ImageHands(xy_px=x, conf=k, handedness=s, presence=p, rois=r, peak=k, mass=m)
+            )
+            for x, k, m, s, p, r in parts
         ]
+
+    def _rated(self, hands: ImageHands) -> ImageHands:
+        """Turn peaks into probabilities, if these weights were calibrated."""
+        if self._calibration is None:
+            return hands
+        cues = hand_cues(hands, self.skeleton, self.rois_of(hands.xy_px))
+        return replace(hands, conf=self._calibration.probability(cues))
 
 
 from_card = HeatmapDetector

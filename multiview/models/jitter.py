@@ -201,14 +201,7 @@ class Jittered:
         found = np.isfinite(first.xy_px).all((1, 2))
         centre = np.full(first.xy_px.shape, np.nan)
         centre[found] = np.nanmedian(xy_px[found], axis=1)
-        hands = ImageHands(
-            xy_px=centre,
-            conf=first.conf,
-            handedness=_pooled(right, first.handedness),
-            presence=first.presence,
-            rois=first.rois,
-            z_rel=first.z_rel,
-        )
+        hands = replace(first, xy_px=centre, handedness=_pooled(right, first.handedness))
         if self.calibration is None:
             return hands
         cues = hand_cues(first, self.skeleton, self.rois_of(first.xy_px))

@@ -6,6 +6,8 @@ centre. Networks that are higher than wide, or wider, see more than the square o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,26 @@ from multiview.errors import ModelError
 from multiview.models._crops import F32, image_from_crop
 from multiview.models.base import U8
 from multiview.models.card import InputSpec, ModelCard
-from multiview.models.decode import Method, crop_from_map, decode_heatmaps, decode_simcc
+from multiview.models.confidence import WITHIN
+from multiview.models.decode import (
+    Method,
+    crop_from_map,
+    decode_heatmaps,
+    decode_simcc,
+    mass,
+    mass_of_lines,
+)
+from multiview.models.onnx_file import check_input, inspect_onnx
 from multiview.models.runtime import open_network
 
-__all__ = ["KeypointNetwork", "as_input", "check_decoding", "check_outputs", "network_part"]
+__all__ = [
+    "Decoded",
+    "KeypointNetwork",
+    "as_input",
+    "check_decoding",
+    "check_outputs",
+    "network_part",
+]
 
 BORDERS = {"zero": cv2.BORDER_CONSTANT, "replicate": cv2.BORDER_REPLICATE}
 # Input pixels of one forward pass: 4 crops of 368 px, for which OpenPose's network takes 0.4 GB.
@@ -27,6 +45,26 @@ MAX_BATCH_PIXELS = 4 * 368 * 368
 SAME_OUTPUT = 1e-3
 # A finer grid than the 64 x 64 of most networks shows nothing more.
 SIMCC_MAP_STRIDE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the maps of M crops say.
+
+    Parameters
+    ----------
+    uv
+        Keypoints in crop pixels, (M, K, 2).
+    peak
+        Height of the map there, (M, K).
+    mass
+        Share of the map that lies within `WITHIN` hand sizes of the peak, (M, K): with the whole
+        map a probability, it would be that of being right.
+    """
+
+    uv: F64
+    peak: F64
+    mass: F64
 
 
 class KeypointNetwork:
@@ -42,7 +80,8 @@ class KeypointNetwork:
     Raises
     ------
     ModelError
-        If the card does not suit maps or SimCC vectors, or the network is not what it promises.
+        If the card does not suit maps or SimCC vectors, the network is not what it promises, or its
+        weights are not finite.
     """
 
     def __init__(
@@ -55,9 +94,14 @@ class KeypointNetwork:
     ) -> None:
         self._card, self._size_hw = card, card.input.size_hw
         check_decoding(card)
+        part = network_part(card)
+        # OpenCV takes any size that its layers can work with, and makes zeros of weights that are
+        # no numbers: both would look like pictures without hands
+        found = inspect_onnx(card.read(part), str(card.path(part)))
+        check_input(found, (3, *self._size_hw), card.path(part))
         self._network = open_network(
             card,
-            network_part(card),
+            part,
             outputs=card.decoding.output,
             runtime=runtime,
             provider=provider,
@@ -100,14 +144,19 @@ class KeypointNetwork:
         outputs[0][mirrored] = outputs[0][mirrored][..., ::-1]
         return outputs
 
-    def decode(self, outputs: tuple[F32, ...], method: Method) -> tuple[F64, F64]:
-        """Find keypoints in crop pixels, (M, K, 2), and their peaks, (M, K)."""
+    def decode(self, outputs: tuple[F32, ...], method: Method) -> Decoded:
+        """Find keypoints, and how well their maps tell them."""
         spec = self._card.decoding
+        near = WITHIN * min(self._size_hw) / self._card.crop.scale  # crop px
         if spec.kind == "simcc":
-            return decode_simcc(outputs[0], outputs[1], spec.simcc_split, blur_px=spec.blur)
+            uv, peak = decode_simcc(outputs[0], outputs[1], spec.simcc_split, blur_px=spec.blur)
+            radius, (x, y) = near * spec.simcc_split, np.moveaxis(uv * spec.simcc_split, -1, 0)
+            share = mass_of_lines(outputs[0], x, radius) * mass_of_lines(outputs[1], y, radius)
+            return Decoded(uv, peak, share)
         xy, peak = decode_heatmaps(outputs[0], method=method, blur_px=spec.blur)
         height, width = outputs[0].shape[2:]
-        return crop_from_map(xy, (height, width), self._size_hw, spec.grid), peak
+        share = mass(outputs[0], xy, max(1.0, near * width / self._size_hw[1]))
+        return Decoded(crop_from_map(xy, (height, width), self._size_hw, spec.grid), peak, share)
 
     def as_maps(self, outputs: tuple[F32, ...]) -> F32:
         """Return maps (M, K, n, n) of the roi's square."""

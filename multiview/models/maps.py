@@ -67,11 +67,12 @@ def keypoint_maps(detector: Detector, image: U8, rois: F64, keypoint: int) -> ND
     """
     if not len(rois):
         return np.zeros((0, SIDE, SIDE), np.float32)
+    from multiview.models.jitter import Jittered
+
+    detector = detector.detector if isinstance(detector, Jittered) else detector
     own: Any = getattr(detector, "maps", None)
     if own is not None:
         return np.nan_to_num(np.asarray(own(image, rois), np.float32)[:, keypoint])
-    from multiview.models.jitter import Jittered
-
     readings = Jittered(detector, passes=READINGS).samples(image, rois)[:, :, keypoint]
     return np.stack([_density(xy, roi) for xy, roi in zip(readings, rois, strict=True)])
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,11 +37,15 @@ from multiview.models.cues import hand_cues
 from multiview.models.mediapipe_palm import OUTPUTS as PALM_OUTPUTS
 from multiview.models.mediapipe_palm import find_palms
 from multiview.models.runtime import F32, open_network, run_each
+from multiview.models.tiles import find_small_palms, not_parts
 
 INPUT_SIZE = 224
 OUTPUTS = ("landmarks", "presence", "handedness")
 Z_SCALE = 0.4  # the network's z is in crop pixels times this
 KEYPOINTS = len(HAND_21.keypoints)
+# Crops looked into for each hand wanted when tiles were searched: fingers of a large hand look
+# like small hands, and false palms come before faint ones.
+CANDIDATES = 4
 # MediaPipe's landmarks-to-roi rule.
 ROI_SHIFT, ROI_SCALE = -0.1, 2.0
 # Its source calls these joints PIP, but counts in the shorter list below: they are the knuckles.
@@ -61,6 +66,9 @@ class MediaPipeHands:
         Palms scored lower are not looked at, 0 to 1.
     min_presence
         Crops in which the hand is less probable are dropped, 0 to 1.
+    small_hands
+        Search in overlapping tiles too, see `multiview.models.tiles`: finds hands of 40 px, which
+        MediaPipe does not, for ten to a hundred times the search.
     runtime, provider, threads
         See `multiview.models.runtime.open_network`.
 
@@ -81,6 +89,7 @@ class MediaPipeHands:
         max_hands: int = 2,
         min_score: float = 0.5,
         min_presence: float = 0.5,
+        small_hands: bool = False,
         runtime: str = "cv2",
         provider: str = "cpu",
         threads: int | None = None,
@@ -94,20 +103,14 @@ class MediaPipeHands:
         _check_card(card)
         self.name = card.name
         self.max_hands, self.min_score, self.min_presence = max_hands, min_score, min_presence
-        self._rebuild = functools.partial(
-            MediaPipeHands,
-            card,
-            max_hands=max_hands,
-            min_score=min_score,
-            min_presence=min_presence,
-            runtime=runtime,
-            provider=provider,
-            threads=threads,
-        )
+        run: dict[str, Any] = {"runtime": runtime, "provider": provider, "threads": threads}
+        search: dict[str, Any] = {"max_hands": max_hands, "min_score": min_score}
+        search |= {"min_presence": min_presence, "small_hands": small_hands}
+        self._rebuild = functools.partial(MediaPipeHands, card, **search, **run)
         load = functools.partial(
             open_network, card, runtime=runtime, provider=provider, threads=threads
         )
-        self._card = card
+        self._card, self._small_hands = card, small_hands
         self._calibration = self.calibration(passes=0)
         self._palm = load("palm", outputs=PALM_OUTPUTS)
         self._hand = load("hand", outputs=OUTPUTS)
@@ -118,7 +121,20 @@ class MediaPipeHands:
 
     def propose(self, image: U8) -> F64:
         """Search the whole picture by the palm network; see `Detector.propose`."""
-        return find_palms(self._palm, [as_bgr(image)], self.max_hands, self.min_score)[0]
+        return self._search([as_bgr(image)])[0]
+
+    def _search(self, pictures: Sequence[U8]) -> list[F64]:
+        """Crops of the hands of BGR pictures, (N, 4) each."""
+        if self._small_hands:
+            return [self._search_tiles(picture) for picture in pictures]
+        return find_palms(self._palm, pictures, self.max_hands, self.min_score)
+
+    def _search_tiles(self, picture: U8) -> F64:
+        """Read more candidates than wanted: what is a hand, and whole, shows only then."""
+        most = CANDIDATES * self.max_hands
+        rois = find_small_palms(self._palm, picture, most, self.min_score)
+        hands = self._read_crops([picture], [rois])[0].best_first()
+        return hands.rois[not_parts(hands.xy_px)][: self.max_hands]
 
     @property
     def batch(self) -> int:
@@ -132,8 +148,12 @@ class MediaPipeHands:
 
     def calibration(self, passes: int) -> Calibration | None:
         """Calibration of these weights; see `multiview.models.confidence.HasCalibration`."""
-        weights = self._card.weights["hand"].sha256
-        return find_calibration(weights, passes, self._card.folder)
+        return find_calibration(self.keypoint_weights, passes, self._card.folder)
+
+    @property
+    def keypoint_weights(self) -> str:
+        """Digest of the landmark network."""
+        return self._card.weights["hand"].sha256
 
     def rois_of(self, xy_px: F64) -> F64:
         """Crops around known keypoints; see `next_rois`."""
@@ -155,7 +175,7 @@ class MediaPipeHands:
         pictures = [as_bgr(image) for image, _ in pairs]
         given = [None if roi is None else as_rois(roi) for _, roi in pairs]
         searched = [p for p, roi in zip(pictures, given, strict=True) if roi is None]
-        found = iter(find_palms(self._palm, searched, self.max_hands, self.min_score))
+        found = iter(self._search(searched))
         crops = [next(found) if roi is None else roi for roi in given]
         answers = self._read_crops(pictures, crops)
         return [

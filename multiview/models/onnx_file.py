@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from multiview.errors import ModelError
 
-__all__ = ["OnnxFile", "Tensor", "inspect_onnx"]
+__all__ = ["OnnxFile", "Tensor", "check_input", "inspect_onnx"]
 
 # A picture of 4096 x 4096 in three channels is 50 million values.
 MAX_VALUES = 2**28
@@ -81,6 +82,38 @@ def inspect_onnx(data: bytes, where: str) -> OnnxFile:
         parameters=parameters,
         opset=max((o.version for o in model.opset_import if o.domain == ""), default=0),
     )
+
+
+def check_input(found: OnnxFile, size: tuple[int | None, ...], path: Path) -> Tensor:
+    """Check that a network takes one picture of a size; return that input.
+
+    Parameters
+    ----------
+    found
+        The network.
+    size
+        Channels, height, width; None for any.
+    path
+        Its file, for the message.
+
+    Raises
+    ------
+    ModelError
+        If it does not.
+    """
+    image = found.inputs[0] if len(found.inputs) == 1 else None
+    fits = image is not None and len(image.shape) == 4
+    if image is None or not fits or any(map(_differ, size, image.shape[1:])):
+        have = ", ".join(map(str, found.inputs)) or "no input"
+        raise ModelError(
+            f"{path} wants {have}, its card promises an image of (N, {', '.join(map(str, size))})",
+            "correct input in the card, or get the network that it describes",
+        )
+    return image
+
+
+def _differ(promise: int | None, have: int | None) -> bool:
+    return promise is not None and have is not None and promise != have
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

@@ -30,6 +30,7 @@ from multiview.errors import InputError
 from multiview.models._crops import F32
 from multiview.models.base import U8, Detector
 from multiview.models.card import ModelCard
+from multiview.models.confidence import Calibration
 from multiview.models.decode import crop_from_map
 from multiview.models.heatmap import HeatmapDetector, _Job
 
@@ -47,6 +48,7 @@ def from_card(
     scales: Sequence[float] = (1.0,),
     max_hands: int = 2,
     min_score: float = 0.5,
+    small_hands: bool = False,
     min_presence: float = 0.2,
     runtime: str = "cv2",
     provider: str = "cpu",
@@ -62,7 +64,7 @@ def from_card(
         ``"crop"``: see `OpenPoseHands`. ``"seed"``: the whole picture as the LearnOpenCV post does
         it, for comparison only, see `multiview.models.openpose_seed`; the options that follow, but
         those of the runtime, mean nothing there.
-    scales, max_hands, min_score, min_presence, runtime, provider, threads
+    scales, max_hands, min_score, small_hands, min_presence, runtime, provider, threads
         See `OpenPoseHands`.
 
     Raises
@@ -80,6 +82,7 @@ def from_card(
     if mode != "crop":
         raise InputError(f"unknown mode {mode!r}", f"choose one of {', '.join(get_args(Mode))}")
     hands: dict[str, Any] = {"max_hands": max_hands, "min_score": min_score}
+    hands["small_hands"] = small_hands
     return OpenPoseHands(card, scales=scales, min_presence=min_presence, **hands, **run)
 
 
@@ -96,8 +99,8 @@ class OpenPoseHands(HeatmapDetector):
         up to six over 0.8 to 1.2 and keeps the one with the best mean peak, so its answer jumps
         from one crop to another between two frames; an average does not.)
     options
-        ``max_hands``, ``min_score``, ``min_presence``, ``runtime``, ``provider`` and ``threads``
-        of `HeatmapDetector`.
+        ``max_hands``, ``min_score``, ``small_hands``, ``min_presence``, ``runtime``, ``provider``
+        and ``threads`` of `HeatmapDetector`.
 
     Raises
     ------
@@ -120,6 +123,10 @@ class OpenPoseHands(HeatmapDetector):
         self._rebuild = functools.partial(  # type: ignore[assignment]
             OpenPoseHands, card, scales=self._scales, **options
         )
+
+    def calibration(self, passes: int) -> Calibration | None:
+        """Calibration of these weights; None at other scales than 1, whose peaks are lower."""
+        return super().calibration(passes) if self._scales == (1.0,) else None
 
     def _run(self, pictures: list[U8], rois: list[F64], jobs: list[_Job]) -> tuple[F32, ...]:
         """Run all crops at every scale and average."""

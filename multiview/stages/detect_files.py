@@ -26,10 +26,12 @@ from multiview.formats.hands_json import keypoint_rows, keypoints_of, plain, wri
 from multiview.images import read_image
 from multiview.models.base import U8, Detector, ImageHands
 from multiview.models.card import ModelCard, load_card
+from multiview.models.confidence import confidence_digest
 from multiview.models.load import load_detector
 from multiview.models.maps import keypoint_maps, keypoint_number
 from multiview.progress import progress_bar, say
 from multiview.stage import Stage, file_digest, provenance
+from multiview.stages.network import load_for
 from multiview.viz.hands import draw_map, draw_photo, photo_sheets, photo_tile
 from multiview.viz.window import Window, no_window_because
 
@@ -48,7 +50,9 @@ class FileOptions:
     detector: str = "hand"
     runtime: str = "cv2"
     provider: str = "cpu"
+    passes: int = 0
     max_hands: int = 2
+    small_hands: bool = False
     map: str | None = None
     smooth: bool = False
     track: bool = True
@@ -69,19 +73,23 @@ class FileOptions:
             self.detector,
             runtime=self.runtime,
             provider=self.provider,
+            passes=self.passes,
             max_hands=self.max_hands,
+            **({"small_hands": True} if self.small_hands else {}),
         )
 
     def config(self, kind: str) -> dict[str, Any]:
         """Choose what determines the result, for the manifest."""
-        names = ["detector", "runtime", "provider", "max_hands", "map", "parquet"]
+        names = ["detector", "runtime", "provider", "passes", "max_hands", "small_hands"]
+        names += ["map", "parquet"]
         if kind == "video":
             names += ["smooth", "track", "search_every", "seconds", "frames"]
         card = self.card()
         if self.map is not None:
             keypoint_number(card.keypoints, self.map)  # before any work
         weights = {key: file.sha256 for key, file in card.weights.items()}
-        return {"kind": kind, "weights": weights} | {n: getattr(self, n) for n in names}
+        about = {"weights": weights, "confidence": confidence_digest(card, self.passes)}
+        return {"kind": kind} | about | {n: getattr(self, n) for n in names}
 
 
 def kind_of(path: Path) -> Kind:
@@ -139,7 +147,7 @@ def run_photos(path: Path, out: Path, options: FileOptions) -> Path:
     if stage.done:
         say(f"detect: {out} is up to date")
         return out
-    detector = options.load()
+    detector = load_for(stage, options.load)
     names = overlay_names(files)
     records = _in_shards(stage, files, names, detector, options, loaded)
     if len(files) > 1:
@@ -280,6 +288,8 @@ def write_results(
             "runtime": options.runtime,
             "provider": options.provider,
             "max_hands": options.max_hands,
+            "passes": options.passes,
+            "calibrated": bool(getattr(detector, "calibrated", False)),
         },
         "skeleton": {
             "name": detector.skeleton.name,

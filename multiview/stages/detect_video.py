@@ -40,6 +40,7 @@ from multiview.stages.detect_files import (
     write_picture,
     write_results,
 )
+from multiview.stages.network import load_for
 from multiview.viz.hands import TILES_A_SHEET, draw_frame, photo_sheets, photo_tile
 from multiview.viz.video import VideoWriter
 from multiview.viz.window import Window, no_window_because
@@ -84,7 +85,7 @@ def run_video(path: Path, out: Path, options: FileOptions) -> Path:
     if stage.done:
         say(f"detect: {out} is up to date")
         return out
-    detector = options.load()
+    detector = load_for(stage, options.load)
     records = _detect(stage, source, detector, options)
     smoothing = smooth_records(records) if options.smooth else None
     if not (stage.work / "overlay.mp4").exists():
@@ -236,7 +237,7 @@ def run_camera(index: int, out: Path, options: FileOptions) -> Path:
         # a new recording every time: never "up to date"
         inputs = {f"camera {index}": time.strftime("%Y-%m-%dT%H:%M:%S")}
         stage = Stage("detect", config, inputs, out, options.force)
-        detector = options.load()
+        detector = load_for(stage, options.load)
         records = _record(stage.work, camera, detector, options)
     finally:
         camera.release()

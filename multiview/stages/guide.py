@@ -22,9 +22,12 @@ from multiview.formats.tables import write_table
 from multiview.geometry.leave_one_out import leave_one_out_errors
 from multiview.guided import VERDICTS, GuideConfig, GuidedReport, guide
 from multiview.models.base import Detector
+from multiview.models.card import load_card
+from multiview.models.confidence import confidence_digest
 from multiview.models.load import load_detector
 from multiview.progress import Progress, progress_bar, say
 from multiview.stage import MANIFEST, Stage, file_digest, provenance, read_manifest
+from multiview.stages.network import load_for
 from multiview.stages.triangulate import point_figures
 from multiview.triangulation import TriangulationConfig, triangulate
 
@@ -144,7 +147,12 @@ def run_guide(
     config = config or GuideConfig()
     given = _Given.read(triangulation, detections)
     _check_take(capture, given.table)
-    plan = {"detector": detector, **options, "guide": config.model_dump()}
+    plan = {
+        "detector": detector,
+        **options,
+        "guide": config.model_dump(),
+        **_network(detector, options),
+    }
     inputs = {
         "capture": capture.digest,
         "detections": file_digest(given.table),
@@ -154,7 +162,7 @@ def run_guide(
     if stage.done:
         say(f"guide: {out} is up to date")
         return out
-    network = load_detector(detector, **options)
+    network = load_for(stage, lambda: load_detector(detector, **options))
     with progress_bar() as progress:
         dets, report = _shards(capture, network, given, config, stage.work, progress)
     about = {"config": plan, "inputs": inputs, "versions": provenance()}
@@ -170,6 +178,13 @@ def run_guide(
         say(line)
     say(f"guide: {figures['added']} observations added -> {out / 'detections.parquet'}")
     return out
+
+
+def _network(detector: str, options: dict[str, Any]) -> dict[str, str | None]:
+    """Say what a result depends on beside the detector's name."""
+    card = load_card(detector)
+    calibration = confidence_digest(card, int(options.get("passes", 0)))
+    return {"card": card.digest, "confidence": calibration}
 
 
 def _shards(

@@ -13,7 +13,9 @@ from multiview.formats.atomic import disk_errors, replacing, write_text
 from multiview.models.base import U8
 from multiview.models.card import ALIASES, DATA, ModelCard, find_cards, load_card, read_weights
 from multiview.models.check import check_model
+from multiview.models.confidence import find_calibration
 from multiview.models.draft import draft_card, draft_text
+from multiview.models.jitter import PASSES
 from multiview.progress import say
 from multiview.stages.demo import demo_data
 
@@ -164,8 +166,20 @@ def _describe(card: ModelCard) -> Iterator[tuple[str, str]]:
     for section in ("input", "crop", "decoding"):
         yield section, _fields(getattr(card, section))
     yield "confidence", card.confidence or "not stated"
+    yield "", _calibrated(card)
     if card.notes:
         yield "notes", card.notes
+
+
+def _calibrated(card: ModelCard) -> str:
+    """Say for which numbers of passes there are parameters, and where they come from."""
+    weights = [w.sha256 for w in card.weights.values()]
+    pairs = [(p, find_calibration(w, p, card.folder)) for p in (0, *PASSES) for w in weights]
+    fitted = {p: found.fitted_on for p, found in pairs if found is not None}
+    if not fitted:
+        return f"not calibrated: used as it is; multiview models calibrate {card.name}"
+    passes = ", ".join(map(str, fitted))
+    return f"calibrated for passes {passes}; fitted on {'; '.join(dict.fromkeys(fitted.values()))}"
 
 
 def _fields(section: Any) -> str:

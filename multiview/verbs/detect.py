@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from tyro.conf import Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from multiview.errors import InputError
-from multiview.verbs.options import CaptureOptions, KeypointFileOptions
+from multiview.verbs.options import CaptureOptions, KeypointFileOptions, refuse_options
 
 __all__ = ["Detect"]
+
+ALWAYS = {"capture", "out", "force", "detector"}
+RUN = ALWAYS | {"runtime", "provider", "passes"}
+PICTURES = RUN | {"max_hands", "small_hands", "map", "show", "parquet"}
+FILM = PICTURES | {"smooth", "track", "no_track", "search_every", "seconds", "frames"}
+# What means something for what; all else is refused rather than ignored.
+VALID = {
+    "photo": PICTURES,
+    "photos": PICTURES,
+    "video": FILM,
+    "camera": FILM,
+    "take": RUN
+    | {"workers", "max_hands", "small_hands", "track", "no_track", "search_every", "input", "rig"},
+    "guide": RUN | {"input", "guide", "guide_detections", "reread"},
+    "precomputed": ALWAYS
+    | {"max_hands", "input", "source", "format", "images", "keypoints", "trust_labels"},
+}
+NAMES = {
+    "photo": "a photo",
+    "photos": "photos",
+    "video": "a video",
+    "camera": "a camera",
+    "take": "a take",
+    "guide": "a second pass (--guide)",
+    "precomputed": "keypoints of another program (--from)",
+}
+SPELLING = {"source": "from"}
 
 
 class Detect(KeypointFileOptions):
     """Detect hands in a photo, a folder of photos, a video, a camera (0, 1, ...), or a take.
 
     A folder is a take if it holds videos, camera folders or a capture.yaml; with pictures directly
-    in it, it is photos. An interrupted run goes on where it was.
+    in it, it is photos. An interrupted run goes on where it was. Options that mean nothing for what
+    was given are refused.
     """
 
     capture: Positional[Path]
@@ -32,7 +60,9 @@ class Detect(KeypointFileOptions):
     provider: str = "cpu"
     """Of onnxruntime: cpu or cuda."""
     passes: Literal[0, 1, 2, 4, 8] = 0
-    """Takes: read every hand so many times more; a smaller error and a sharper confidence."""
+    """Read every hand so many times more; a smaller error and a sharper confidence."""
+    small_hands: bool = False
+    """Search for hands of 40 pixels too, in overlapping tiles: ten to a hundred times the search"""
     workers: int | None = Field(None, ge=1)
     """Takes: threads that detect; one a core by default. The result is the same."""
     max_hands: int = Field(2, ge=1, le=20)
@@ -41,19 +71,26 @@ class Detect(KeypointFileOptions):
     """Lay the probability map of this keypoint (index4, or 8) over the pictures. Not for takes."""
     smooth: bool = False
     """Draw and export smoothed points too (video, camera); the lag is stated."""
-    track: bool = True
-    """Follow hands from picture to picture (video, camera)."""
+    track: Annotated[bool, FlagCreatePairsOff] = False
+    """Follow hands from picture to picture: always so for video and camera, off for takes, where
+    errors of a tracked hand last over frames, which a vote over views does not see."""
+    no_track: Annotated[bool, FlagCreatePairsOff] = False
+    """Video, camera: every picture on its own."""
     search_every: int = Field(1, ge=1)
-    """While a hand is tracked, search for others in every n-th picture only (video, camera)."""
+    """While a hand is tracked, search for others in every n-th picture only (video, camera; takes
+    with --track)."""
     seconds: float | None = Field(None, gt=0)
     """Stop after so long (video, camera)."""
     frames: int | None = Field(None, ge=1)
     """Stop after so many pictures (video, camera)."""
     show: bool = False
-    """Show the result in a window, if there is a display."""
+    """Show the result in a window, if there is a display. Not for takes."""
     parquet: bool = False
     """Write hands.parquet beside hands.json."""
     input: CaptureOptions = CaptureOptions()
+    rig: Path | None = None
+    """Takes: triangulate too, by this rig, into OUT-3d. Finished parts are triangulated while the
+    next are detected (provisional figures), the whole take at the end."""
     source: Annotated[Path | None, arg(name="from")] = None
     """With --detector precomputed: file or folder of 2D keypoints of another program."""
     guide: Path | None = None
@@ -69,18 +106,55 @@ class Detect(KeypointFileOptions):
         """Run the verb."""
         from multiview.stages.detect_files import default_out, kind_of
 
-        if self.guide or self.guide_detections or self.reread:
-            self._guide()
-            return
-        if self.source or self.detector == "precomputed":
-            self._read(self.out or default_out(self.capture, "take"))
-            return
-        kind = kind_of(self.capture)
-        out = self.out or default_out(self.capture, kind)
-        if kind == "take":
+        job = self._job()
+        kind = "take" if job else kind_of(self.capture)
+        refuse_options(self, VALID[job or kind], NAMES[job or kind], SPELLING)
+        self._check_tracking(kind)
+        first = default_out(self.capture, kind)
+        out = self.out or first
+        if job == "guide":
+            self._guide(self.out or first.with_name(f"{first.name}-guided"))
+        elif job == "precomputed":
+            self._read(out)
+        elif kind == "take":
             self._detect_take(out)
         else:
             self._detect_files(kind, out)
+
+    def _job(self) -> Literal["guide", "precomputed"] | None:
+        """Name what the options ask for, if not simply to detect."""
+        from multiview.stages.detect_files import kind_of
+
+        if self.guide or self.guide_detections or self.reread:
+            if self.guide is None or self.source or kind_of(self.capture) != "take":
+                raise InputError(
+                    "--guide needs a take and the folder of its 3D; --guide-detections and "
+                    "--reread go with it",
+                    "multiview detect TAKE --guide TRIANGULATED --out OUT",
+                )
+            return "guide"
+        if self.source is None and self.detector != "precomputed":
+            return None
+        if self.source is None or self.detector != "precomputed":
+            raise InputError(
+                "--detector precomputed and --from PATH belong together",
+                "multiview detect TAKE --detector precomputed --from PATH --out OUT",
+            )
+        return "precomputed"
+
+    def _check_tracking(self, kind: str) -> None:
+        """Refuse options that contradict each other."""
+        tracks = not self.no_track and (self.track or kind in {"video", "camera"})
+        if self.track and self.no_track:
+            raise InputError("--track and --no-track", "give one of them")
+        if self.search_every > 1 and not tracks:
+            raise InputError("--search-every needs tracking", "add --track, or leave it out")
+        if self.smooth and not tracks:
+            raise InputError("--smooth needs tracking", "leave out --no-track or --smooth")
+
+    def _extra(self) -> dict[str, Any]:
+        """Options that not every detector has."""
+        return {"small_hands": True} if self.small_hands else {}
 
     def _detect_take(self, out: Path) -> None:
         from multiview.stages.detect import run_detect
@@ -93,28 +167,23 @@ class Detect(KeypointFileOptions):
             provider=self.provider,
             passes=self.passes,
             max_hands=self.max_hands,
+            search_every=self.search_every if self.track else 0,
             workers=self.workers,
+            rig_path=self.rig,
             force=self.force,
+            **self._extra(),
         )
 
-    def _guide(self) -> None:
+    def _guide(self, out: Path) -> None:
         """Look again where 3D says that a hand must be."""
-        from multiview.stages.detect_files import default_out, kind_of
-
-        if self.guide is None or self.source or kind_of(self.capture) != "take":
-            raise InputError(
-                "--guide needs a take and the folder of its 3D; --guide-detections and --reread "
-                "go with it",
-                "multiview detect TAKE --guide TRIANGULATED --out OUT",
-            )
         from multiview.guided import GuideConfig
         from multiview.stages.guide import run_guide
 
-        first = default_out(self.capture, "take")
+        assert self.guide is not None
         run_guide(
             self.input.open(self.capture),
             self.guide,
-            self.out or first.with_name(f"{first.name}-guided"),
+            out,
             detections=self.guide_detections,
             detector=self.detector,
             config=GuideConfig(reread=self.reread),
@@ -127,8 +196,8 @@ class Detect(KeypointFileOptions):
     def _detect_files(self, kind: str, out: Path) -> None:
         from multiview.stages.detect_files import FileOptions, run_photos
 
-        names = FileOptions.__dataclass_fields__
-        options = FileOptions(**{n: getattr(self, n) for n in names})
+        names = [n for n in FileOptions.__dataclass_fields__ if n != "track"]
+        options = FileOptions(track=not self.no_track, **{n: getattr(self, n) for n in names})
         if kind in {"photo", "photos"}:
             run_photos(self.capture, out, options)
             return
@@ -141,13 +210,9 @@ class Detect(KeypointFileOptions):
 
     def _read(self, out: Path) -> None:
         """Take what another program found instead of detecting."""
-        if self.source is None or self.detector != "precomputed":
-            raise InputError(
-                "--detector precomputed and --from PATH belong together",
-                "multiview detect TAKE --detector precomputed --from PATH --out OUT",
-            )
         from multiview.stages.precomputed import PrecomputedOptions, run_precomputed
 
+        assert self.source is not None
         run_precomputed(
             self.input.open(self.capture),
             self.source,

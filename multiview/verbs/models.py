@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from multiview.config import Config
 from multiview.errors import InputError
-from multiview.verbs.options import KeypointFileOptions
+from multiview.verbs.options import CaptureOptions, KeypointFileOptions, refuse_options
 
 __all__ = ["Convert", "Models"]
 
@@ -40,11 +40,22 @@ class Convert(KeypointFileOptions):
         )
 
 
-class Models(Config):
-    """List, show, check and convert the networks that detect."""
+WITH = {
+    "list": set(),
+    "show": {"names"},
+    "check": {"names", "runtime", "provider"},
+    "convert": {"names", "out", "name", "force"},
+    "calibrate": {"names", "runtime", "provider", "passes", "pictures", "input"}
+    | {"take", "points", "truth", "rig", "labels"},
+}
 
-    action: Positional[Literal["list", "show", "check", "convert"]]
-    """list all; show or check some; convert files of another program."""
+
+class Models(Config):
+    """List, show, check, convert and calibrate the networks that detect."""
+
+    action: Positional[Literal["list", "show", "check", "convert", "calibrate"]]
+    """list all; show or check some; convert files of another program; calibrate: make the
+    confidence of a network a probability, from pictures in which the hands are known."""
     names: Positional[tuple[str, ...]] = ()
     """Models, cards or .onnx files; with convert: prototxt and caffemodel, a .onnx, a wheel."""
     out: Path = Path("models")
@@ -52,9 +63,24 @@ class Models(Config):
     name: str | None = None
     """convert: name of the model, by default that of the file."""
     runtime: str | None = None
-    """check: cv2 or ort; all that are installed by default."""
+    """check, calibrate: cv2 or ort; check runs all that are installed by default."""
     provider: str = "cpu"
-    """check: cpu or cuda, of onnxruntime."""
+    """check, calibrate: cpu or cuda, of onnxruntime."""
+    take: Path | None = None
+    """calibrate: a take, with its 3D by --points, or --truth and --rig."""
+    points: Path | None = None
+    """calibrate: folder of triangulate of that take."""
+    truth: Path | None = None
+    """calibrate: npz with xyz_world (F, H, K, 3) of that take."""
+    rig: Path | None = None
+    """calibrate: the rig of --truth."""
+    labels: Path | None = None
+    """calibrate: folder of `multiview label`, instead of a take."""
+    passes: tuple[Literal[0, 1, 2, 4, 8], ...] = (0, 2)
+    """calibrate: numbers of extra crops to calibrate for."""
+    pictures: int = Field(500, ge=10)
+    """calibrate: pictures read at most, spread over all."""
+    input: CaptureOptions = CaptureOptions()
     force: bool = False
     """convert: replace a card that is there."""
 
@@ -62,6 +88,7 @@ class Models(Config):
         """Run the verb."""
         from multiview.stages import models
 
+        refuse_options(self, WITH[self.action], f"models {self.action}")
         if self.action == "convert":
             models.run_convert_model(self.names, self.out, name=self.name, force=self.force)
         elif self.action == "list":
@@ -73,6 +100,33 @@ class Models(Config):
         elif self.action == "show":
             for name in self.names:
                 models.run_show(name)
-        else:
+        elif self.action == "check":
             for name in self.names:
                 models.run_check(name, runtime=self.runtime, provider=self.provider)
+        else:
+            self._calibrate()
+
+    def _calibrate(self) -> None:
+        from multiview.stages import calibrate_model as stage
+
+        if len(self.names) != 1 or (self.take is None) == (self.labels is None):
+            raise InputError(
+                "models calibrate needs one model, and either --take or --labels",
+                "multiview models calibrate NAME --take TAKE --points TRIANGULATED",
+            )
+        if self.labels is not None:
+            refuse_options(self, WITH["calibrate"] - {"points", "truth", "rig", "input"}, "labels")
+            known = stage.known_in_labels(self.labels)
+        else:
+            assert self.take is not None
+            known = stage.known_in_take(
+                self.input.open(self.take), points=self.points, truth=self.truth, rig=self.rig
+            )
+        stage.run_calibrate_model(
+            self.names[0],
+            known,
+            passes=self.passes,
+            pictures=self.pictures,
+            runtime=self.runtime or "cv2",
+            provider=self.provider,
+        )

@@ -1,15 +1,17 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, and the refusal of those that mean nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from multiview.config import Config
+from multiview.errors import InputError
 from multiview.formats.keypoint_names import KeypointChoice
 from multiview.formats.keypoint_table import KeypointFormat
 
-__all__ = ["CaptureOptions", "KeypointFileOptions"]
+__all__ = ["CaptureOptions", "KeypointFileOptions", "refuse_options"]
 
 
 class CaptureOptions(Config):
@@ -45,3 +47,39 @@ class KeypointFileOptions(Config):
         """Arguments of `multiview.precomputed.read_precomputed`."""
         given = {n: getattr(self, n) for n in KeypointFileOptions.model_fields}
         return given | {"trust_labels": self.trust_labels or None}
+
+
+def refuse_options(
+    given: Config, valid: Collection[str], what: str, spelling: Mapping[str, str] | None = None
+) -> None:
+    """Refuse options that were given but mean nothing for what is to be done.
+
+    Parameters
+    ----------
+    given
+        The options; one at its default counts as not given.
+    valid
+        Names of the fields that mean something.
+    what
+        What is to be done, for the message.
+    spelling
+        Options that the command line spells otherwise than the field.
+
+    Raises
+    ------
+    InputError
+        Naming all of them.
+    """
+    fields = type(given).model_fields
+    wrong = [
+        n
+        for n, field in fields.items()
+        if n not in valid and not field.is_required() and getattr(given, n) != field.default
+    ]
+    if not wrong:
+        return
+    names = [(spelling or {}).get(n, n.replace("_", "-")) for n in wrong]
+    raise InputError(
+        f"--{', --'.join(names)} mean{'s' * (len(names) == 1)} nothing for {what}",
+        "leave it out" if len(names) == 1 else "leave them out",
+    )

@@ -150,7 +150,7 @@ def test_external_data(tmp_path):
     with pytest.raises(ModelError, match="keeps the tensor 'w1' in another file"):
         inspect_onnx(model.SerializeToString(), "dots.onnx")
     for runtime in ("cv2", "ort"):
-        with pytest.raises(ModelError, match=r"dots\.onnx keeps tensors in other files"):
+        with pytest.raises(ModelError, match=r"dots\.onnx keeps .* in (other files|another file)"):
             load_detector(write(tmp_path, model), runtime=runtime)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from multiview.core import HAND_21
 from multiview.errors import InputError, ModelError, ShapeError
@@ -14,7 +15,7 @@ from multiview.models.base import Detector, ImageHands
 from multiview.models.load import load_detector
 
 sys.path.insert(0, str(Path(__file__).parent))
-from dot_net import dots_card, draw
+from dot_net import dots_card, draw, net, write
 
 APART_PX = 16
 # Half of the smallest mistake that there is to find: the wrong grid moves a dot by half a crop
@@ -277,14 +278,12 @@ def test_by_the_path_of_its_card(tmp_path):
         ({"decoding": {"kind": "simcc", "output": ["maps", "maps"]}}, "dots.onnx"),
         ({"skeleton": {"name": "x", "keypoints": ["a", "b"]}}, "21 channels.*promises 2"),
         ({"order": list(range(1, 22))}, "at least 22"),
-        ({"input": {"size_hw": [64, 64], "name": "picture"}}, "dots.onnx"),
+        ({"input": {"size_hw": [64, 64]}}, r"dots.onnx wants image \(free, 3, 96, 96\).*3, 64, 64"),
     ],
 )
 @pytest.mark.parametrize("runtime", ["cv2", "ort"])
 def test_a_card_that_promises_something_else(tmp_path, fields, message, runtime):
     card = dots_card(tmp_path, fields=fields)
-    if "input" in fields and runtime == "cv2":
-        pytest.skip("OpenCV takes any size and name that the layers can work with")
     with pytest.raises(ModelError, match=message):
         heatmap.from_card(card, runtime=runtime)
 
@@ -307,3 +306,15 @@ def test_options(tmp_path):
     two = card.model_copy(update={"weights": {**card.weights, "b": card.weights["net"]}})
     with pytest.raises(ModelError, match="lists 2 network files"):
         heatmap.from_card(two)
+
+
+@pytest.mark.parametrize("runtime", ["cv2", "ort"])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, runtime):
+    """OpenCV would make zeros of them, and find no hand anywhere."""
+    model = net(21)
+    stored = next(i for i in model.graph.initializer if i.name == "w2")
+    weights = numpy_helper.to_array(stored).copy()
+    weights.flat[3] = np.nan
+    stored.CopyFrom(numpy_helper.from_array(weights, "w2"))
+    with pytest.raises(ModelError, match="weights that are not finite, in tensor 'w2'"):
+        load_detector(write(tmp_path, model), runtime=runtime)
