@@ -635,6 +635,8 @@ def test_no_traceback_of_the_real_command(tmp_path):
 
 
 def test_an_option_given_twice_is_refused(capsys):
+    from multiview.cli import main
+
     arguments = ["calibrate", "take", "--board", "a.yaml", "--board", "b.yaml", "--out", "o"]
     assert main(arguments) == 2
     assert "--board A B" in capsys.readouterr().err
