@@ -632,3 +632,11 @@ def test_no_traceback_of_the_real_command(tmp_path):
     done = process(["detect", tmp_path / "nowhere", "--out", tmp_path / "out"])
     check_message(done.returncode, done.stderr, ["nowhere"])
     assert not done.stdout
+
+
+def test_an_option_given_twice_is_refused(capsys):
+    from multiview.cli import main
+
+    arguments = ["calibrate", "take", "--board", "a.yaml", "--board", "b.yaml", "--out", "o"]
+    assert main(arguments) == 2
+    assert "--board A B" in capsys.readouterr().err

@@ -92,6 +92,10 @@ def test_rectangles_of_an_aprilgrid_are_kalibrs() -> None:
     assert (image[40:120, 0:30] == 255).all()
     assert board.markers[1][0, :, 1].min() > board.markers[1][2, :, 1].max()
     assert len(board_rectangles(board)) > 9
+    # Kalibr turns each tag by half a turn and gives it a border of 2 bits: tag 0, lower left
+    dictionary = cv2.aruco.getPredefinedDictionary(cv2.aruco.DICT_APRILTAG_36h11)
+    upright = dictionary.generateImageMarker(0, 100, borderBits=2)
+    np.testing.assert_array_equal(image[160:260, 30:130], upright[::-1, ::-1])
 
 
 def test_a_png_states_its_resolution() -> None:

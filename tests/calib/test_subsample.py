@@ -19,7 +19,9 @@ def views(middles: np.ndarray, scale: float = 20) -> tuple[np.ndarray, np.ndarra
 def test_a_view_seen_once_is_kept_among_many_of_one_kind() -> None:
     middles = np.full((300, 2), 100.0)
     middles[[40, 170]] = [[500, 400], [300, 60]]
-    chosen = choose_sets(*([x] for x in views(middles)), SIZE, 10)
+    xy, std = views(middles)
+    xy[:, [40, 170], :5] = np.nan  # it shows less than any of the many
+    chosen = choose_sets([xy], [std], SIZE, 10)
     assert len(chosen) == 10
     assert {40, 170} <= set(chosen.tolist())
 
