@@ -10,7 +10,8 @@ from scipy.optimize import least_squares
 
 from multiview._shapes import F64
 from multiview.calib.board import Board
-from multiview.calib.corners import MIN_CORNERS, BoardCorners
+from multiview.calib.corners import BoardCorners
+from multiview.calib.found import TAG_CORNERS, least_corners
 from multiview.calib.so3 import exp_so3
 from multiview.calib.still import longest_still
 from multiview.core import BoardTrack, Camera, Pose, Rig
@@ -84,7 +85,7 @@ def pose_board(rig: Rig, xy_px: F64, board: Board) -> Pose | None:
     Pose or None
         None where no view has enough corners, or they do not fit together.
     """
-    views = np.flatnonzero(np.isfinite(xy_px).all(-1).sum(1) >= MIN_CORNERS)
+    views = np.flatnonzero(np.isfinite(xy_px).all(-1).sum(1) >= least_corners(board))
     if not views.size:
         return None
     seeing, xy = rig.select([rig.names[v] for v in views]), xy_px[views]
@@ -111,7 +112,7 @@ def _proposals(camera: Camera, xy_px: F64, points: F64) -> Iterator[Pose]:
     seen = np.isfinite(xy_px).all(-1)
     rays = camera.undistort(xy_px[seen])
     known = np.isfinite(rays).all(-1)
-    if known.sum() < MIN_CORNERS:
+    if known.sum() < TAG_CORNERS:
         return
     flat = np.ptp(points[:, 2]) == 0
     method = cv2.SOLVEPNP_IPPE if flat else cv2.SOLVEPNP_SQPNP

@@ -10,7 +10,7 @@ from multiview._shapes import F64
 from multiview.calib.board import Board
 from multiview.calib.subpixel import CornerFit
 
-__all__ = ["MIN_CORNERS", "Found", "accepted", "colours", "nothing"]
+__all__ = ["MIN_CORNERS", "TAG_CORNERS", "Found", "accepted", "colours", "least_corners", "nothing"]
 
 # Fewer corners fix a board pose too poorly to be told from a false detection; the number of a tag
 # is evidence enough for its four.
@@ -35,6 +35,11 @@ class Found:
         return not bool(np.isnan(self.xy_px).all())
 
 
+def least_corners(board: Board) -> int:
+    """Return how many corners of a board make a view of it."""
+    return MIN_CORNERS if board.kind in {"charuco", "chessboard"} else TAG_CORNERS
+
+
 def nothing(board: Board) -> Found:
     """Return that a board was not found."""
     count = len(board.object_points)
@@ -52,8 +57,7 @@ def accepted(fit: CornerFit, told: F64, axes: F64, board: Board) -> Found:
         keep &= sign == np.sign(sign[keep].sum() or 1.0)
     xy, std = fit.xy_px.copy(), fit.std_px.copy()
     xy[~keep], std[~keep] = np.nan, np.nan
-    least = MIN_CORNERS if board.kind in {"charuco", "chessboard"} else TAG_CORNERS
-    if keep.sum() < least or not _spans_plane(xy[keep]):
+    if keep.sum() < least_corners(board) or not _spans_plane(xy[keep]):
         return nothing(board)
     return Found(xy_px=xy, std_px=std)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from multiview._shapes import F64
 from multiview.calib.board import Board
-from multiview.calib.corners import MIN_CORNERS, BoardCorners
+from multiview.calib.corners import BoardCorners
+from multiview.calib.found import least_corners
 from multiview.calib.problem import Bools, Ints, Sightings
 from multiview.calib.targets import gather_targets
 from multiview.errors import CalibrationError, InputError
@@ -46,8 +47,8 @@ def gather_sightings(corners: Sequence[BoardCorners], boards: Sequence[Board]) -
     _check_alike(corners)
     targets = gather_targets(boards)
     rows: list[tuple[Ints, Ints, Ints, F64]] = []
-    for i, c in enumerate(corners):
-        view, frame = np.nonzero(c.valid.sum(-1) >= MIN_CORNERS)
+    for i, (c, board) in enumerate(zip(corners, boards, strict=True)):
+        view, frame = np.nonzero(c.valid.sum(-1) >= least_corners(board))
         xy = np.full((len(view), targets.xyz.shape[1], 2), np.nan)
         xy[:, : c.xy_px.shape[2]] = c.xy_px[view, frame]
         rows.append((view, frame, np.full(len(view), i), xy))

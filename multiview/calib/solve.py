@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from multiview._shapes import F64
 from multiview.calib.board import Board
 from multiview.calib.bundle import REJECT_SIGMA, Fit, fit_robust
-from multiview.calib.corners import MIN_CORNERS, BoardCorners, Footage, Progress, detect_board
+from multiview.calib.corners import MIN_CORNERS, BoardCorners, Footage, Progress, detect_boards
 from multiview.calib.edges import FEW_FRAMES, pair_edges
 from multiview.calib.extrinsics import chain_cameras, check_connected, pose_boards
 from multiview.calib.figures import Solution, summarise
@@ -90,7 +90,7 @@ def calibrate(
         If given lenses do not belong to the footage.
     """
     boards = (board,) if isinstance(board, Board) else tuple(board)
-    corners = tuple(detect_board(capture, b, progress) for b in boards)
+    corners = detect_boards(capture, boards, progress)
     return calibrate_corners(
         corners,
         boards,

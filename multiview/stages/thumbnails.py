@@ -22,7 +22,10 @@ def thumbnails(capture: Capture, result: CalibrationResult) -> dict[str, bytes]:
     """
     out = {}
     for v, name in enumerate(capture.names):
-        kept = np.sum([part.inlier[v].sum(-1) for part in result.boards], axis=0)
+        # of long footage only some frames were looked at
+        kept = np.zeros(len(capture.frame_ids))
+        at = np.searchsorted(capture.frame_ids, result.corners.frame_ids)
+        kept[at] = np.sum([part.inlier[v].sum(-1) for part in result.boards], axis=0)
         have = capture.index[v] >= 0
         if not have.any():
             continue

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from calib_scenes import CHARUCO, CHESS, Scene, film, gauge_free, pose_errors, ring
 
-from multiview.calib import Board, CalibrationResult, calibrate_corners
+from multiview.calib import Board, BoardCorners, CalibrationResult, Tag, calibrate_corners
 from multiview.calib.edges import Edge
 from multiview.calib.loops import contradicted_pairs
 from multiview.calib.so3 import exp_so3
+from multiview.core import Pose
 from multiview.errors import InputError
 
 NOISE = 0.3
@@ -153,3 +154,52 @@ def test_cameras_out_of_step_in_one_pair_do_not_spoil_the_rig() -> None:
     result = calibrate_corners(scene.corners, CHESS, lens="brown")
     assert result.rig.names == truth.names
     assert not any("contradict" in w for w in result.warnings)
+
+
+def cube(side: float = 0.12) -> Board:
+    """Markers on the five visible faces of a box, which is no plane."""
+    faces = [
+        ((0, 0, side / 2), (1, 0, 0), (0, 1, 0)),
+        ((side / 2, 0, 0), (0, 1, 0), (0, 0, 1)),
+        ((-side / 2, 0, 0), (0, -1, 0), (0, 0, 1)),
+        ((0, side / 2, 0), (-1, 0, 0), (0, 0, 1)),
+        ((0, -side / 2, 0), (1, 0, 0), (0, 0, 1)),
+    ]
+    tags = tuple(
+        Tag(id=i, centre_m=centre, right=right, down=down, size_m=0.1)
+        for i, (centre, right, down) in enumerate(faces)
+    )
+    return Board(kind="tags", dictionary="DICT_4X4_50", tags=tags)
+
+
+def test_a_box_of_markers_poses_cameras_that_share_no_face() -> None:
+    board = cube()
+    assert not board.planar
+    rig = ring(np.random.default_rng(58), 4)  # all around: opposite cameras see other faces
+    rng = np.random.default_rng(59)
+    xyz = board.object_points - board.object_points.mean(0)
+    xy = np.full((4, 40, len(xyz), 2), np.nan)
+    for f in range(40):
+        pose = Pose(R=exp_so3(rng.normal(0, 1, 3)), t=rng.uniform(-0.2, 0.2, 3))
+        for v, camera in enumerate(rig.cameras):
+            for face in range(5):
+                at = slice(4 * face, 4 * face + 4)
+                corners = pose.apply(xyz[at])
+                normal = np.cross(corners[1] - corners[0], corners[3] - corners[0])
+                sight = corners.mean(0) - camera.centre_world
+                if normal @ sight > 0.3 * np.linalg.norm(normal) * np.linalg.norm(sight):
+                    xy[v, f, at] = camera.project(corners)
+    corners = BoardCorners(
+        xy_px=xy + rng.normal(0, NOISE, xy.shape),
+        camera_names=rig.names,
+        frame_ids=np.arange(40),
+        sizes_wh=tuple(c.intrinsics.size_wh for c in rig.cameras),
+    )
+    seen = np.isfinite(xy[..., 0])
+    assert seen.sum(-1).max() < 16  # never more than three faces
+    lenses = {c.name: c.intrinsics for c in rig.cameras}
+    result = calibrate_corners(corners, board, intrinsics=lenses)
+    scene = Scene(corners, board, rig, seen, [])
+    check_poses(result, scene)
+    assert result.rms_px < 1.05 * NOISE * 2**0.5
+    assert result.inlier.sum() > 0.97 * seen.sum()
