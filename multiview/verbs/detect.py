@@ -62,7 +62,7 @@ class Detect(KeypointFileOptions):
     passes: Literal[0, 1, 2, 4, 8] = 0
     """Read every hand so many times more; a smaller error and a sharper confidence."""
     small_hands: bool = False
-    """Search for hands of 40 pixels too, in overlapping tiles: ten to a hundred times the search"""
+    """Search for hands of 40 pixels too, in overlapping tiles: 10 to 100 times the search."""
     workers: int | None = Field(None, ge=1)
     """Takes: threads that detect; one a core by default. The result is the same."""
     max_hands: int = Field(2, ge=1, le=20)

@@ -77,7 +77,7 @@ def test_nothing_in_a_plain_picture():
 
 
 class Palms:
-    """A palm network that sees palms of one size [tile sides] at places of the picture."""
+    """A palm network that misses palms below a fifth of its tile, and misjudges cut ones."""
 
     batch = 1
 
@@ -98,37 +98,46 @@ class Palms:
         for x, y, size in self.palms:
             u, v = (np.array([x, y]) - roi[:2]) / roi[2] + 0.5
             half = size / roi[2] / 2
-            if 0 <= u <= 1 and 0 <= v <= 1 and half > 0.02:
+            if 0 <= u <= 1 and 0 <= v <= 1 and half > 0.095:
+                if min(u, v) < half or max(u, v) > 1 - half:
+                    half *= 1.3  # larger than it is: it still reaches over the border
                 points = [[u, v + half], [u, v], [u, v - half], *[[u, v]] * 4]
                 found.append([[u - half, v - half], [u + half, v + half], *points])
         return np.full(len(found), 0.9), np.array(found).reshape(-1, 9, 2)
 
 
-def test_a_palm_is_taken_from_the_level_that_shows_it_whole(monkeypatch):
-    """Far too large for a level, or cut by a border inside the picture: another tile's."""
-    image = np.zeros((480, 640, 3), np.uint8)
-    for palm in ((300, 200, 100), (130, 115, 30), (639, 479, 30), (5, 240, 60)):
-        net = Palms(monkeypatch, [palm])
-        rois = find_small_palms(net, image, 9, 0.5)
+def test_a_palm_is_taken_from_a_tile_that_shows_it_whole(monkeypatch):
+    """Wherever it lies: one cut by a border inside the picture is left to another tile."""
+    rng, image = np.random.default_rng(0), np.zeros((480, 640, 3), np.uint8)
+    for size in rng.uniform(38, 240, 60):
+        x, y = rng.uniform(size / 2, np.array([640, 480]) - size / 2)
+        rois = find_small_palms(Palms(monkeypatch, [(x, y, size)]), image, 9, 0.5)
         assert len(rois) == 1
-        # exactly as large as it is: a palm that a border cuts would come out smaller or moved
-        assert rois[0, 2] == pytest.approx(2.6 * palm[2], rel=1e-6)
+        assert rois[0, 2] == pytest.approx(2.6 * size, rel=1e-6)
+
+
+def test_a_palm_cut_by_the_picture_counts(monkeypatch):
+    image = np.zeros((480, 640, 3), np.uint8)
+    for x, y in ((636, 476), (3, 240)):
+        rois = find_small_palms(Palms(monkeypatch, [(x, y, 40)]), image, 9, 0.5)
+        assert len(rois) == 1
 
 
 def test_a_large_palm_is_not_looked_for_in_small_tiles(monkeypatch):
+    """The whole picture misses it: what a small tile says of so large a palm does not count."""
     image = np.zeros((480, 640, 3), np.uint8)
-    net = Palms(monkeypatch, [(320, 240, 200)])
-    original, asked = net.seen, []
+    net, seen = Palms(monkeypatch, [(320, 160, 200)]), []
+    original = net.seen
 
-    def seen():
+    def small_only():
         score, palm = original()
-        asked.append((net.rois[-1][2], len(score)))
-        # the first level misses it: what small tiles say of so large a palm does not count
-        return (score[:0], palm[:0]) if net.rois[-1][2] == 640 else (score, palm)
+        side = net.rois[-1][2]
+        seen.append(side < 640 and len(score) and (palm[:, :2] > 0).all() and (palm < 1).all())
+        return (score[:0], palm[:0]) if side == 640 else (score, palm)
 
-    monkeypatch.setattr(module, "decode", lambda *_: seen())
+    monkeypatch.setattr(module, "decode", lambda *_: small_only())
     assert len(find_small_palms(net, image, 9, 0.5)) == 0
-    assert any(n for side, n in asked if side < 640)
+    assert any(seen)  # whole, in one of them
 
 
 def test_parts_and_doubles():
