@@ -26,6 +26,7 @@ from multiview.calib.health_start import (
     Start,
     corner_noise_px,
     hand_tolerance_px,
+    number_all,
     scale_ratios,
 )
 from multiview.calib.health_words import effect_finding, mix_up_finding, scale_finding
@@ -36,7 +37,7 @@ __all__ = ["BOARD_FLOOR_MM", "HAND_FLOOR_SHARE", "check_corners", "check_detecti
 # What a rig may be off without anyone caring: hands are labelled to a few millimetres.
 BOARD_FLOOR_MM = 1.0
 # Of a hand's length: keypoints are defined, and detected, no better than that.
-HAND_FLOOR_SHARE = 0.03
+HAND_FLOOR_SHARE = 0.02
 # Wrist to middle tip along the bones of an adult, metres, and its range (Buryanov and Kotiuk, 2010,
 # and common hand lengths): outside, the rig is in other units.
 HAND_M, HAND_RANGE = 0.18, 1.4
@@ -124,7 +125,7 @@ def check_detections(dets: Detections, rig: Rig, *, floor_mm: float | None = Non
     rig
         What is to be checked; has every camera of the detections.
     floor_mm
-        Displacements below this are no fault; by default 3 % of the length of a hand.
+        Displacements below this are no fault; by default 2 % of the length of a hand.
 
     Raises
     ------
@@ -154,7 +155,10 @@ def _check(setup: Setup, sizes: list[MixUp], scale: Finding | None, floor_mm: fl
     """Mix-ups first, then what can be fitted."""
     twice = duplicates(setup.rig, setup.footage)
     setup, twins = _without_twins(setup, twice)
-    setup, begin, mix_ups = find_mix_ups(setup, setup.start())
+    setup, _, mix_ups = find_mix_ups(setup, setup.start())
+    footage = number_all(setup.rig, setup.footage, setup.tolerance_px)
+    setup = replace(setup, footage=footage)
+    begin = setup.start()
     noise = begin.model.scale_px / T_SCALE
     timing = bool(begin.scene.tracks.smooth(noise).any())
     kinds = ("moved", "turned", "zoom")

@@ -242,7 +242,7 @@ def _nested(a: Fault, b: Fault) -> bool:
     """Whether one fault is a special case of the other."""
     if a.view != b.view:
         return False
-    return a.kind == b.kind or {a.kind, b.kind} in ({"offset", "drift"}, {"moved", "turned"})
+    return {a.kind, b.kind} in ({"offset", "drift"}, {"moved", "turned"})
 
 
 class _Search:
@@ -308,12 +308,19 @@ class _Search:
         # of those that cannot be told apart the simplest is called
         near = [t for t in trials if t[0] > trials[0][0] - UNDECIDED]
         near.sort(key=lambda t: (t[1].columns.shape[1], -t[0]))
+        # and a special case of the best stands in where the rest of the best does not matter
+        best = trials[0][1] if trials else None
+        near += [t for t in trials[len(near) :] if best and _nested(t[1], best)]
         for gain, fault, model, linear in near:
             if gain <= 0:
                 return False
             effect = self.effect(fault, model, linear, gain)
             if self.matters(effect, model, linear, len(trials)):
-                rivals = tuple((f, g) for g, f, *_ in trials if g > 0 and not _nested(f, fault))
+                rivals = tuple(
+                    (f, g)
+                    for g, f, *_ in trials
+                    if g > 0 and f is not fault and (not _nested(f, fault) or gain - g < UNDECIDED)
+                )
                 self.effects.append(replace(effect, rivals=rivals[:3]))
                 self.model, self.linear = model, linear
                 return True
@@ -342,17 +349,29 @@ class _Search:
         return np.asarray(np.linalg.lstsq(fault.columns, deviation, rcond=None)[0])
 
     def matters(self, effect: Effect, model: Model, linear: Linear, tried: int) -> bool:
-        """Whether a fault is sure, large, and not what every camera shows."""
+        """Whether a fault is sure and large; whether it stands out is asked of all together."""
         V = len(self.model.R)
         if effect.p > FALSE_ALARM / max(V * len(SINGLE) + 1, tried):
             return False
-        if effect.fault.kind in {"offset", "drift"}:
+        if effect.fault.kind == "offset":
             half = HALF_FRAME * self.scene.tracks.interval_s
             if abs(effect.value[0]) < half and effect.mm < self.floor_mm:
                 return False
+        elif effect.fault.kind == "drift":
+            if not self.drifts(effect, model, linear):
+                return False
         elif effect.mm < self.floor_mm:
             return False
-        return effect.mm > self.usual(effect.fault, model, linear)
+        return True
+
+    def drifts(self, effect: Effect, model: Model, linear: Linear) -> bool:
+        """Whether the drift by itself is sure, and pairs wrong pictures or moves things."""
+        when = self.scene.tracks.set_times
+        reach_s = abs(effect.value[1]) * float(np.nanmax(when) - np.nanmin(when)) / 2
+        alone = effect.value * [0.0, 1.0]
+        mm = reach_mm(self.scene, linear, model, effect.fault, alone)
+        sure = _tail(effect.value[1:], effect.cov[1:, 1:], self.blocks) < FALSE_ALARM
+        return sure and (reach_s > HALF_FRAME * self.scene.tracks.interval_s or mm > self.floor_mm)
 
     def usual(self, fault: Fault, model: Model, linear: Linear) -> float:
         """Reach that a fault of this kind needs to stand out among the other cameras, mm.
@@ -425,22 +444,21 @@ def explain(
 
 
 def _pruned(search: _Search) -> tuple[Effect, ...]:
-    """Drop what later faults made needless, and read all values from the last fit."""
-    for effect in list(search.effects[:-1]):
+    """Drop what later faults made needless or what does not stand out; read the rest again."""
+    for effect in list(search.effects):
         rest = [f for f in search.faults if f is not effect.fault]
         columns = _joined(rest, search.size)
-        begin = _without(search, effect.fault)
-        model, linear = fit(search.scene, begin, columns)
-        if criterion(linear, columns) <= criterion(
-            search.linear, _joined(search.faults, search.size)
-        ):
+        now = search.effect(effect.fault, search.model, search.linear, effect.gain)
+        usual = search.usual(effect.fault, search.model, search.linear)
+        if now.mm > usual and effect is search.effects[-1]:
+            continue
+        model, linear = fit(search.scene, _without(search, effect.fault), columns)
+        worse = criterion(search.linear, _joined(search.faults, search.size))
+        if now.mm <= usual or criterion(linear, columns) <= worse:
             search.effects = [e for e in search.effects if e is not effect]
             search.model, search.linear = model, linear
     return tuple(
-        replace(
-            search.effect(e.fault, search.model, search.linear, e.gain),
-            rivals=e.rivals,
-        )
+        replace(search.effect(e.fault, search.model, search.linear, e.gain), rivals=e.rivals)
         for e in search.effects
     )
 

@@ -183,9 +183,9 @@ def renumber(footage: Footage, use: IntArray, predicted: F64, tolerance_px: F64)
     Parameters
     ----------
     footage
-        All frames; those not in ``use`` take the numbering of the nearest frame in use.
+        All frames.
     use
-        Frames of the prediction, shape (U,).
+        Frames of the prediction, shape (U,); the others stay.
     predicted
         Pixels, shape (V, U, N, 2); NaN where nothing is predicted.
     tolerance_px
@@ -203,11 +203,10 @@ def renumber(footage: Footage, use: IntArray, predicted: F64, tolerance_px: F64)
     best = costs.argmin(0)
     if not best.any():
         return footage
-    nearest = np.abs(np.arange(footage.xy_px.shape[1])[:, None] - use).argmin(1)
     xy = footage.xy_px.copy()
     for k, order in enumerate(footage.orders[1:], 1):
-        chosen = best[:, nearest] == k
-        xy[chosen] = xy[chosen][:, order]
+        v, u = np.nonzero(best == k)
+        xy[v, use[u]] = xy[v, use[u]][:, order]
     return replace(footage, xy_px=xy)
 
 

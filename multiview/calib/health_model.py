@@ -31,8 +31,6 @@ PARAMETERS = 9
 T_DOF = 4.0
 # No detector is better than this, pixels: keeps noise-free footage from dividing by zero.
 NOISE_FLOOR_PX = 0.01
-# Distance that stands for "not in the picture at all", in scales of the camera.
-LOST = 1e3
 # A fit stops when a step lowers twice the negative log likelihood by less, or scales change less:
 # rivals are told apart from 10 on.
 STEPS, SETTLED_LOSS, SETTLED_SCALE = 15, 0.3, 0.01
@@ -166,8 +164,6 @@ class Rows:
         Derivatives of the error, shapes (n, 2, 9) and (n, 2, 3 or 6).
     mm_per_px
         Thousandths of the rig's unit across the line of sight that are one pixel, shape (n,).
-    lost
-        Observations that cannot be predicted (behind the camera, beyond the lens).
     """
 
     frame: IntArray
@@ -176,7 +172,6 @@ class Rows:
     by_camera: F64
     by_block: F64
     mm_per_px: F64
-    lost: int
 
 
 def read_views(scene: Scene, model: Model, view: int) -> tuple[F64, F64, F64]:
@@ -196,7 +191,6 @@ def view_rows(scene: Scene, model: Model, view: int, xyz: F64) -> Rows:
     cam = xyz[f, n] @ model.R[view].T + model.t[view]
     found, by_cam = project_jacobian(cam, lens.K, lens.dist, lens.model)
     ok = np.isfinite(found).all(-1)
-    lost = int((~ok).sum())
     f, n, cam, found, by_cam = f[ok], n[ok], cam[ok], found[ok], by_cam[ok]
     J = np.empty((len(f), 2, PARAMETERS))
     J[..., TURN] = np.cross(cam[:, None], by_cam)
@@ -216,7 +210,6 @@ def view_rows(scene: Scene, model: Model, view: int, xyz: F64) -> Rows:
         by_camera=J,
         by_block=by_world,
         mm_per_px=1000 * cam[:, 2] / lens.K[0, 0],
-        lost=lost,
     )
 
 
@@ -256,12 +249,15 @@ class Linear:
         return np.asarray(self.score.sum(0))
 
 
-def loss_of(error: F64, lost: int, scale: float) -> float:
-    """Twice the negative log likelihood of a camera's errors (n, 2)."""
+def loss_of(error: F64, scale: float, size_wh: tuple[int, int]) -> float:
+    """Twice the negative log likelihood of a camera's errors (n, 2), against any place being equal.
+
+    Points that are anywhere in the picture with the same probability cost nothing, so that fits
+    with and without some points can be compared (a shift in time leaves frames without partners).
+    """
     squared = (error**2).sum(-1) / scale**2
-    kept = (T_DOF + 2) * np.log1p(squared / T_DOF).sum()
-    missing = lost * (T_DOF + 2) * np.log1p(LOST**2 / T_DOF)
-    return float(kept + missing + 4 * np.log(scale) * (len(squared) + lost))
+    anywhere = 2 * np.log(2 * np.pi * scale**2 / (size_wh[0] * size_wh[1]))
+    return float(((T_DOF + 2) * np.log1p(squared / T_DOF) + anywhere).sum())
 
 
 def _weights(rows: Rows, scale: float) -> F64:
@@ -291,7 +287,7 @@ def linearise(scene: Scene, model: Model) -> Linear:
     for v in range(V):
         rows = view_rows(scene, model, v, xyz)
         all_rows.append(rows)
-        loss += loss_of(rows.error, rows.lost, model.scale_px[v])
+        loss += loss_of(rows.error, model.scale_px[v], scene.rig.cameras[v].intrinsics.size_wh)
         mine = slice(v * P, (v + 1) * P)
         if not len(rows.frame):
             H_cam.append(np.zeros((P, P)))
@@ -356,8 +352,7 @@ def scene_loss(scene: Scene, model: Model) -> float:
         lens = model.lens(scene.rig, v)
         cam = xyz[f, n] @ model.R[v].T + model.t[v]
         error = project(cam, lens.K, lens.dist, lens.model) - xy[f, n]
-        ok = np.isfinite(error[:, 0])
-        total += loss_of(error[ok], int((~ok).sum()), model.scale_px[v])
+        total += loss_of(error[np.isfinite(error[:, 0])], model.scale_px[v], lens.size_wh)
     return total
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from multiview._shapes import F64, BoolArray, as_f64, check_shapes
+from multiview._shapes import F64, BoolArray, IntArray, as_f64, check_shapes
 from multiview.errors import ShapeError
 
 __all__ = ["Tracks"]
@@ -31,6 +31,11 @@ class Tracks:
         Recorded pixels, shape (V, F, N, 2); NaN where not seen.
     times
         Stamps of the pictures, seconds, shape (V, F); NaN where a camera has none.
+    reach
+        Samples to either side that a velocity is taken from: 1 for sharp points (the parabola), more
+        for noisy ones (the straight line that fits best), so that noise is not read as motion.
+    bodies
+        Bodies that the points belong to, in equal shares.
 
     Attributes
     ----------
@@ -44,6 +49,8 @@ class Tracks:
 
     xy_px: F64
     times: F64
+    reach: int = 1
+    bodies: int = 1
     velocity: F64 = field(init=False)
     acceleration: F64 = field(init=False)
     interval_s: float = field(init=False)
@@ -55,7 +62,11 @@ class Tracks:
         interval = _interval(times)
         if times.shape[1] > 1 and not interval > 0:
             raise ShapeError("Tracks.times do not rise", "give seconds that rise along axis F")
-        velocity, acceleration = _derivatives(xy, times, interval)
+        if self.reach > 1:
+            velocity = _slopes(xy, times, interval, self.reach)
+            acceleration = np.zeros_like(velocity)
+        else:
+            velocity, acceleration = _derivatives(xy, times, interval)
         object.__setattr__(self, "velocity", velocity)
         object.__setattr__(self, "acceleration", acceleration)
         object.__setattr__(self, "interval_s", interval)
@@ -92,15 +103,25 @@ class Tracks:
         A track is resolved if a sample lies nearer to the middle of its neighbours than these are
         apart; independent poses, filmed one by one, are not.
         """
-        before, here, after = self.xy_px[:, :-2], self.xy_px[:, 1:-1], self.xy_px[:, 2:]
-        bend = np.linalg.norm(here - (before + after) / 2, axis=-1)
-        way = np.linalg.norm(after - before, axis=-1)
-        out = np.zeros(len(self.xy_px), bool)
-        for v, (b, w) in enumerate(zip(bend, way, strict=True)):
+        V, F, N, _ = self.xy_px.shape
+        points = self.xy_px.reshape(V, F, self.bodies, -1, 2)
+        before, here, after = points[:, :-2], points[:, 1:-1], points[:, 2:]
+        seen = np.isfinite(before + here + after).all(-1)
+        count = np.maximum(seen.sum(-1), 1)
+        bend = _body_mean(here - (before + after) / 2, seen, count)
+        way = _body_mean(after - before, seen, count)
+        out = np.zeros(V, bool)
+        for v in range(V):
             # below three spreads of its difference a way is noise
-            moves = w > 3 * np.sqrt(2) * noise_px[v]
-            out[v] = moves.any() and np.median(b[moves] / w[moves]) < 0.5
+            moves = seen[v].any(-1) & (way[v] > 3 * np.sqrt(2 / count[v]) * noise_px[v])
+            out[v] = moves.any() and np.median(bend[v][moves] / way[v][moves]) < 0.5
         return out
+
+
+def _body_mean(vector: F64, seen: BoolArray, count: IntArray) -> F64:
+    """Length of the mean over each body's points (V, F, B, n, 2)."""
+    total = np.where(seen[..., None], np.nan_to_num(vector), 0.0).sum(-2)
+    return np.asarray(np.linalg.norm(total / count[..., None], axis=-1))
 
 
 def _interval(times: F64) -> float:
@@ -146,3 +167,26 @@ def _derivatives(xy_px: F64, times: F64, interval_s: float) -> tuple[F64, F64]:
     one = np.where(np.isnan(ahead), behind, ahead)
     bend = 2 * (ahead - behind) / (before + after)
     return np.where(np.isnan(both), one, both), np.asarray(bend)
+
+
+def _slopes(xy_px: F64, times: F64, interval_s: float, reach: int) -> F64:
+    """Slope of the best straight line through a sample and its neighbours, px/s; NaN if too few."""
+    F = xy_px.shape[1]
+    n, st, stt = (np.zeros(xy_px.shape[:3]) for _ in range(3))
+    sx, stx = np.zeros(xy_px.shape), np.zeros(xy_px.shape)
+    for k in range(-min(reach, F - 1), min(reach, F - 1) + 1):
+        here, there = slice(max(0, -k), F - max(0, k)), slice(max(0, k), F + min(0, k))
+        late = np.full(times.shape, np.nan)
+        late[:, here] = times[:, there] - times[:, here]
+        late[~(np.abs(late) <= (reach + 0.5) * interval_s)] = np.nan
+        x = np.full(xy_px.shape, np.nan)
+        x[:, here] = xy_px[:, there]
+        ok = np.isfinite(x[..., 0]) & np.isfinite(late)[..., None]
+        t = np.where(ok, late[..., None], 0.0)
+        x = np.where(ok[..., None], x, 0.0)
+        n, st, stt = n + ok, st + t, stt + t * t
+        sx, stx = sx + x, stx + t[..., None] * x
+    # half of the window on each side, or the line leans on one end
+    enough = (n > reach) & (stt * n - st * st > 0)
+    spread = np.where(enough, stt * n - st * st, np.nan)[..., None]
+    return np.asarray((stx * n[..., None] - st[..., None] * sx) / spread)
