@@ -10,7 +10,7 @@ from scipy.stats import f as f_distribution
 from multiview._shapes import F64
 from multiview.calib.board import Board
 from multiview.calib.corners import BoardCorners
-from multiview.calib.health_faults import BLOCKS, FALSE_ALARM, Explained, explain
+from multiview.calib.health_faults import FALSE_ALARM, Explained, explain
 from multiview.calib.health_footage import board_footage, check_names, hand_footage
 from multiview.calib.health_gross import (
     SUSPECT,
@@ -23,12 +23,14 @@ from multiview.calib.health_gross import (
 )
 from multiview.calib.health_result import CameraHealth, Finding, HealthReport
 from multiview.calib.health_start import (
+    T_SCALE,
     Start,
     corner_noise_px,
     hand_tolerance_px,
     number_all,
     scale_ratios,
 )
+from multiview.calib.health_statistics import BLOCKS
 from multiview.calib.health_words import effect_finding, mix_up_finding, scale_finding
 from multiview.core import Detections, Rig
 
@@ -43,9 +45,6 @@ HAND_FLOOR_SHARE = 0.02
 HAND_M, HAND_RANGE = 0.18, 1.4
 # A scale that is off by more is settled before anything else is looked at.
 GROSS_SCALE = 0.1
-# Gaussian noise has a t scale (4 degrees of freedom) of this many standard deviations: the root of
-# E[6 q / (4 + q)] = 2 for q exponential.
-T_SCALE = 0.8525
 # A camera of twice the others' noise counts for a quarter of them.
 BLUR_RATIO = 2.0
 
@@ -161,7 +160,7 @@ def _check(setup: Setup, sizes: list[MixUp], scale: Finding | None, floor_mm: fl
     begin = setup.start()
     noise = begin.model.scale_px / T_SCALE
     timing = bool(begin.scene.tracks.smooth(noise).any())
-    kinds = ("moved", "turned", "zoom")
+    kinds: tuple[str, ...] = ("moved", "turned", "zoom")
     kinds += ("offset", "drift") if timing else ()
     kinds += ("scale",) if setup.footage.solid is not None and scale is None else ()
     found = explain(begin.scene, begin.model, floor_mm=floor_mm, kinds=kinds)
@@ -243,7 +242,7 @@ def _report(
 
 
 def _corrected(checked: _Checked) -> Rig | None:
-    """The rig with all that was fitted, if the rig was at fault."""
+    """Return the rig with all that was fitted, if the rig was at fault."""
     kinds = {e.fault.kind for e in checked.found.effects}
     if checked.scale is None and not kinds & {"moved", "turned", "zoom", "scale"}:
         return None

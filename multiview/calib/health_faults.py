@@ -10,43 +10,34 @@ source, the scatter of the score over blocks of time (batch means).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 
 from multiview._shapes import F64
-from multiview.calib.health_model import (
-    DRIFT,
-    FOCAL,
-    OFFSET,
-    PARAMETERS,
-    SHIFT,
-    TURN,
-    Linear,
-    Model,
-    Scene,
-    fit,
-    read_views,
-    scene_fit,
-    view_rows,
+from multiview.calib.health_fit import fit, scene_fit
+from multiview.calib.health_model import PARAMETERS, Linear, Model, Scene
+from multiview.calib.health_statistics import (
+    BLOCKS,
+    SINGLE,
+    Fault,
+    alone,
+    covariance,
+    criterion,
+    joined,
+    reach_mm,
+    scale_fault,
+    search_offset,
+    single_fault,
+    tail,
 )
 
 __all__ = ["Effect", "Explained", "Fault", "explain"]
 
 # Probability of any false alarm on a healthy rig, shared among all hypotheses (Bonferroni).
 FALSE_ALARM = 1e-3
-# Blocks of time whose scores are compared; each must outlast the memory of the detector's errors.
-BLOCKS = 32
-# Directions of each kind of fault of one camera.
-SINGLE: dict[str, tuple[int, ...]] = {
-    "moved": (*range(TURN.start, TURN.stop), *range(SHIFT.start, SHIFT.stop)),
-    "turned": tuple(range(TURN.start, TURN.stop)),
-    "zoom": (FOCAL,),
-    "offset": (OFFSET,),
-    "drift": (OFFSET, DRIFT),
-}
 # Hypotheses of a kind that are fitted in full, the most promising by their score.
 TRIED = 2
 # An offset of half a frame pairs the wrong pictures, however slowly things move.
@@ -54,17 +45,6 @@ HALF_FRAME = 0.5
 # Explanations whose criteria differ by less than this are not told apart ("very strong" evidence
 # begins at 10: Kass and Raftery, "Bayes factors", JASA 1995).
 UNDECIDED = 10.0
-# Offsets looked through before fitting, in frames to either side.
-SEARCHED = 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """A hypothesis: a kind, its camera (-1: the whole rig), and its directions (9 V, k)."""
-
-    kind: str
-    view: int
-    columns: F64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,119 +103,6 @@ class Explained:
     rest_std_mm: F64
     smallest_mm: float
     timing_std_s: F64
-    names: tuple[str, ...] = field(default=())
-
-
-def single_fault(kind: str, view: int, views: int) -> Fault:
-    """A fault of one camera."""
-    columns = np.zeros((views * PARAMETERS, len(SINGLE[kind])))
-    for k, parameter in enumerate(SINGLE[kind]):
-        columns[view * PARAMETERS + parameter, k] = 1
-    return Fault(kind=kind, view=view, columns=columns)
-
-
-def scale_fault(model: Model) -> Fault:
-    """All distances of the rig too long or too short by one factor."""
-    columns = np.zeros((len(model.t), PARAMETERS))
-    columns[:, SHIFT] = model.t
-    return Fault(kind="scale", view=-1, columns=columns.reshape(-1, 1))
-
-
-def _blocks(score: F64) -> F64:
-    """Scores summed over blocks of time, shape (blocks, 9 V)."""
-    count = min(BLOCKS, len(score))
-    edges = np.linspace(0, len(score), count + 1).astype(int)[:-1]
-    return np.asarray(np.add.reduceat(score, edges, axis=0))
-
-
-def _curvatures(linear: Linear, columns: F64) -> tuple[F64, F64]:
-    """Curvature S (k, k), and scatter of the score M (k, k), along directions."""
-    S = columns.T @ linear.S @ columns
-    blocks = _blocks(linear.score) @ columns
-    blocks = blocks - blocks.mean(0)
-    count = len(blocks)
-    M = blocks.T @ blocks * (count / max(count - 1, 1))
-    return S, M
-
-
-def covariance(linear: Linear, columns: F64) -> F64:
-    """Sandwich covariance of the parameters along directions, shape (k, k)."""
-    S, M = _curvatures(linear, columns)
-    inverse = np.linalg.pinv(S, hermitian=True)
-    # never below what independent errors would give: few blocks may agree by luck
-    sandwich = inverse @ M @ inverse
-    naive_share = np.trace(inverse @ S) / max(np.trace(inverse @ M), 1e-300)
-    return np.asarray(sandwich * max(1.0, naive_share))
-
-
-def complexity(linear: Linear, columns: F64) -> float:
-    """Effective number of parameters, tr(S^-1 M): more than k where errors go together."""
-    if not columns.shape[1]:
-        return 0.0
-    S, M = _curvatures(linear, columns)
-    return float(max(np.trace(np.linalg.pinv(S, hermitian=True) @ M), columns.shape[1]))
-
-
-def criterion(linear: Linear, columns: F64) -> float:
-    """Composite likelihood BIC; smaller is better."""
-    return linear.loss + complexity(linear, columns) * np.log(max(linear.count.sum(), 2))
-
-
-def _joined(faults: list[Fault] | tuple[Fault, ...], size: int) -> F64:
-    return np.concatenate([np.zeros((size, 0)), *(f.columns for f in faults)], axis=1)
-
-
-def _tail(value: F64, cov: F64, blocks: int) -> float:
-    """Probability of a larger deviation by chance (Hotelling's T squared)."""
-    k = len(value)
-    squared = float(value @ np.linalg.pinv(cov, hermitian=True) @ value)
-    if blocks <= k + 1:
-        return float(chi2.sf(squared, k))
-    return float(f_distribution.sf(squared * (blocks - k) / (k * (blocks - 1)), k, blocks - k))
-
-
-def reach_mm(scene: Scene, linear: Linear, model: Model, fault: Fault, value: F64) -> float:
-    """How far a fault moves what its cameras see, mm across the line of sight, r.m.s."""
-    step = (fault.columns @ value).reshape(-1, PARAMETERS)
-    xyz, total, count = model.points(scene), 0.0, 0
-    for v in np.flatnonzero(np.abs(step).any(1)):
-        rows = view_rows(scene, model, int(v), xyz)
-        moved = rows.by_camera @ step[v] * rows.mm_per_px[:, None]
-        total, count = total + float((moved**2).sum()), count + len(moved)
-    if fault.kind == "scale":  # it also moves what is seen: its effect is on lengths
-        points = xyz[np.isfinite(xyz[..., 0])]
-        return float(
-            1000 * abs(value[0]) * np.sqrt(((points - points.mean(0)) ** 2).sum(-1).mean())
-        )
-    return float(np.sqrt(total / count)) if count else 0.0
-
-
-def _alone(linear: Linear, fault: Fault) -> tuple[F64, float]:
-    """Values of a fault to first order, and the fall of the loss that it promises."""
-    S = fault.columns.T @ linear.S @ fault.columns
-    g = fault.columns.T @ linear.gradient
-    value = -np.linalg.pinv(S, hermitian=True) @ g
-    return value, float(-g @ value)
-
-
-def _search_offset(scene: Scene, model: Model, view: int) -> float:
-    """Offset of a camera among whole frames that fits best, seconds."""
-    interval = scene.tracks.interval_s
-    predicted = model.rig(scene.rig).cameras[view].project(model.points(scene))
-    best, least = 0.0, np.inf
-    for k in sorted(range(-SEARCHED, SEARCHED + 1), key=abs):
-        clock = model.clock.copy()
-        clock[view, 0] += k * interval
-        xy = read_views(scene, replace(model, clock=clock), view)[0]
-        gap = np.linalg.norm(xy - predicted, axis=-1)
-        gap = gap[np.isfinite(gap)]
-        # a shift that leaves half of the take without a partner proves nothing
-        if len(gap) < 0.5 * np.isfinite(predicted[..., 0]).sum() * 0.1:
-            continue
-        cost = float(np.median(gap))
-        if cost < 0.9 * least or (k == 0 and cost < least):
-            best, least = k * interval, cost
-    return best
 
 
 def _nested(a: Fault, b: Fault) -> bool:
@@ -260,7 +127,7 @@ class _Search:
         return [e.fault for e in self.effects]
 
     def hypotheses(self) -> list[Fault]:
-        """The most promising faults of each kind that are not yet in the model."""
+        """Return the most promising faults of each kind that are not yet in the model."""
         taken = {(f.kind, f.view) for f in self.faults}
         out = []
         for kind in self.kinds:
@@ -273,33 +140,33 @@ class _Search:
                 for v in range(len(self.model.R))
                 if (kind, v) not in taken and self.linear.count[v]
             ]
-            some.sort(key=lambda f: -_alone(self.linear, f)[1])
+            some.sort(key=lambda f: -alone(self.linear, f)[1])
             out += some[:TRIED]
         return [f for f in out if self.promises(f)]
 
     def promises(self, fault: Fault) -> bool:
         """Whether a fault is worth a fit: to first order it must pay for its parameters."""
         penalty = fault.columns.shape[1] * np.log(self.linear.count.sum())
-        if _alone(self.linear, fault)[1] > penalty:
+        if alone(self.linear, fault)[1] > penalty:
             return True
         if fault.kind not in {"offset", "drift"}:
             return False
-        return _search_offset(self.scene, self.model, fault.view) != 0
+        return search_offset(self.scene, self.model, fault.view) != 0
 
     def tried(self, fault: Fault) -> tuple[Model, Linear, F64]:
-        """The model with one more fault."""
-        columns = _joined([*self.faults, fault], self.size)
+        """Fit the model with one more fault."""
+        columns = joined([*self.faults, fault], self.size)
         begin = self.model
         if fault.kind in {"offset", "drift"}:
             clock = begin.clock.copy()
-            clock[fault.view, 0] += _search_offset(self.scene, begin, fault.view)
+            clock[fault.view, 0] += search_offset(self.scene, begin, fault.view)
             begin = replace(begin, clock=clock)
         model, linear = fit(self.scene, begin, columns)
         return model, linear, columns
 
     def step(self) -> bool:
         """Add the best fault, if one is needed."""
-        before = criterion(self.linear, _joined(self.faults, self.size))
+        before = criterion(self.linear, joined(self.faults, self.size))
         trials = []
         for fault in self.hypotheses():
             model, linear, columns = self.tried(fault)
@@ -329,7 +196,7 @@ class _Search:
     def effect(self, fault: Fault, model: Model, linear: Linear, gain: float) -> Effect:
         """Read a fault from a fitted model."""
         faults = self.faults if fault in self.faults else [*self.faults, fault]
-        columns = _joined(faults, self.size)
+        columns = joined(faults, self.size)
         cov = covariance(linear, columns)
         at = sum(f.columns.shape[1] for f in faults[: faults.index(fault)])
         mine = slice(at, at + fault.columns.shape[1])
@@ -338,9 +205,9 @@ class _Search:
             fault=fault,
             value=value,
             cov=cov[mine, mine],
-            mm=reach_mm(self.scene, linear, model, fault, value),
+            mm=reach_mm(self.scene, model, fault, value),
             gain=gain,
-            p=_tail(value, cov[mine, mine], self.blocks),
+            p=tail(value, cov[mine, mine], self.blocks),
         )
 
     def value(self, fault: Fault, model: Model) -> F64:
@@ -369,8 +236,8 @@ class _Search:
         when = self.scene.tracks.set_times
         reach_s = abs(effect.value[1]) * float(np.nanmax(when) - np.nanmin(when)) / 2
         alone = effect.value * [0.0, 1.0]
-        mm = reach_mm(self.scene, linear, model, effect.fault, alone)
-        sure = _tail(effect.value[1:], effect.cov[1:, 1:], self.blocks) < FALSE_ALARM
+        mm = reach_mm(self.scene, model, effect.fault, alone)
+        sure = tail(effect.value[1:], effect.cov[1:, 1:], self.blocks) < FALSE_ALARM
         return sure and (reach_s > HALF_FRAME * self.scene.tracks.interval_s or mm > self.floor_mm)
 
     def usual(self, fault: Fault, model: Model, linear: Linear) -> float:
@@ -390,7 +257,7 @@ class _Search:
         reach = []
         for v in others:
             other = single_fault("moved", v, len(model.R))
-            reach.append(reach_mm(self.scene, linear, model, other, _alone(linear, other)[0]))
+            reach.append(reach_mm(self.scene, model, other, alone(linear, other)[0]))
         middle = np.median(np.square(reach)) / (chi2.ppf(0.5, k) / k)
         level = FALSE_ALARM / len(model.R)
         # the median of m squares is worth about m / 2 of them
@@ -427,8 +294,8 @@ def explain(
     rest, spread = np.zeros(V), np.full(V, np.inf)
     for v, fault in enumerate(free):
         if search.linear.count[v]:
-            value, _ = _alone(search.linear, fault)
-            rest[v] = reach_mm(scene, search.linear, search.model, fault, value)
+            value, _ = alone(search.linear, fault)
+            rest[v] = reach_mm(scene, search.model, fault, value)
             cov = covariance(search.linear, fault.columns)
             spread[v] = _reach_std(scene, search, fault, cov)
     usual = search.usual(free[0], search.model, search.linear) if V > 2 else 0.0
@@ -447,13 +314,13 @@ def _pruned(search: _Search) -> tuple[Effect, ...]:
     """Drop what later faults made needless or what does not stand out; read the rest again."""
     for effect in list(search.effects):
         rest = [f for f in search.faults if f is not effect.fault]
-        columns = _joined(rest, search.size)
+        columns = joined(rest, search.size)
         now = search.effect(effect.fault, search.model, search.linear, effect.gain)
         usual = search.usual(effect.fault, search.model, search.linear)
         if now.mm > usual and effect is search.effects[-1]:
             continue
         model, linear = fit(search.scene, _without(search, effect.fault), columns)
-        worse = criterion(search.linear, _joined(search.faults, search.size))
+        worse = criterion(search.linear, joined(search.faults, search.size))
         if now.mm <= usual or criterion(linear, columns) <= worse:
             search.effects = [e for e in search.effects if e is not effect]
             search.model, search.linear = model, linear
@@ -464,7 +331,7 @@ def _pruned(search: _Search) -> tuple[Effect, ...]:
 
 
 def _without(search: _Search, fault: Fault) -> Model:
-    """The model with the parameters of one fault back at the rig's values."""
+    """Put the parameters of one fault back to the rig's values."""
     model, rig = search.model, search.scene.rig
     if fault.view < 0:
         return model
@@ -485,7 +352,7 @@ def _reach_std(scene: Scene, search: _Search, fault: Fault, cov: F64) -> float:
     """Spread of a camera's displacement, mm: root of the mean variance over what it sees."""
     values, vectors = np.linalg.eigh(cov)
     reach = [
-        reach_mm(scene, search.linear, search.model, fault, vectors[:, k] * np.sqrt(max(x, 0)))
+        reach_mm(scene, search.model, fault, vectors[:, k] * np.sqrt(max(x, 0)))
         for k, x in enumerate(values)
     ]
     return float(np.sqrt(np.square(reach).sum()))

@@ -162,9 +162,9 @@ def hand_footage(dets: Detections, names: tuple[str, ...]) -> Footage:
 
 def _by_opinion(xy: F64, right: F64) -> F64:
     """Keep the two best candidates (V, F, H, K, 2) of every picture, the more right one second."""
-    V, F, H, K, _ = xy.shape
+    V, F, _, K, _ = xy.shape
     out = np.full((V, F, 2, K, 2), np.nan)
-    there = np.isfinite(xy[..., 0]).any(-1)
+    there = np.asarray(np.isfinite(xy[..., 0]).any(-1), np.bool_)
     score = np.where(there, np.nan_to_num(right, nan=0.5), -1.0)
     rank = np.argsort(~there, axis=-1, kind="stable")[..., :2]  # candidates come best first
     for v, f in np.argwhere(there.any(-1)):
@@ -178,7 +178,7 @@ def _by_opinion(xy: F64, right: F64) -> F64:
 
 
 def renumber(footage: Footage, use: IntArray, predicted: F64, tolerance_px: F64) -> Footage:
-    """Number each picture the way that is nearest to the prediction.
+    """Renumber each picture to what is nearest to the prediction.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def _order_cost(xy: F64, predicted: F64, tolerance_px: F64) -> F64:
     gap = np.linalg.norm(xy - predicted, axis=-1) / tolerance_px[:, None, None]
     found = np.isfinite(xy[..., 0])
     gap = np.where(found & np.isnan(gap), NOWHERE, gap)
-    return np.where(found, np.log1p(np.nan_to_num(gap) ** 2), 0.0).sum(-1)
+    return np.asarray(np.where(found, np.log1p(np.nan_to_num(gap) ** 2), 0.0).sum(-1))
 
 
 def check_names(names: tuple[str, ...], rig: Rig) -> tuple[tuple[str, ...], tuple[str, ...]]:

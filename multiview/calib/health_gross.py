@@ -219,11 +219,9 @@ def _expected_gap(rig: Rig, footage: Footage, a: int, b: int, both: F64 | object
 def suspects(begin: Start, setup: Setup) -> list[int]:
     """Cameras that do not fit, worst first."""
     ratio = np.nan_to_num(begin.error_px / setup.tolerance_px)
-    if setup.footage.solid is None:
-        # a tolerance of hands is already what is called wrong
-        bad = ratio > 1
-    else:
-        bad = ratio > SUSPECT
+    # a tolerance of hands is already what is called wrong
+    limit = 1.0 if setup.footage.solid is None else SUSPECT
+    bad = np.asarray(ratio > limit, np.bool_)
     return [int(v) for v in np.argsort(-ratio) if bad[v]]
 
 
@@ -256,7 +254,7 @@ def find_mix_ups(setup: Setup, begin: Start) -> tuple[Setup, Start, list[MixUp]]
 
 def _candidates(setup: Setup, worst: list[int]) -> list[int]:
     """Suspects, and cameras that may have made them so: those that see the same, most first."""
-    sees = setup.footage.seen[:, setup.use].any(-1)
+    sees = np.asarray(setup.footage.seen[:, setup.use].any(-1), np.bool_)
     shared = np.array([(sees & sees[v]).sum(1) for v in worst]).sum(0)
     shared[worst] = 0
     others = [int(v) for v in np.argsort(-shared) if shared[v]]
@@ -273,12 +271,7 @@ def _trials(setup: Setup, worst: list[int]) -> Iterator[tuple[MixUp, Setup]]:
         yield MixUp(kind="swapped", views=views, detail=detail, gain=0.0), swapped
     for v in candidates:
         width, height = setup.rig.cameras[v].intrinsics.size_wh
-        changes: list[tuple[str, str, Callable[[F64], F64]]] = [
-            ("mirrored", "left and right", lambda xy, w=width: xy * [-1, 1] + [w - 1, 0]),
-            ("mirrored", "top and bottom", lambda xy, h=height: xy * [1, -1] + [0, h - 1]),
-            ("turned pictures", "by 180 degrees", lambda xy, s=(width, height): _turned(xy, 2, s)),
-        ]
-        for kind, detail, change in changes:
+        for kind, detail, change in _mirrors(width, height):
             yield (
                 MixUp(kind=kind, views=(v,), detail=detail, gain=0.0),
                 setup.with_pixels(v, change),
@@ -291,6 +284,18 @@ def _trials(setup: Setup, worst: list[int]) -> Iterator[tuple[MixUp, Setup]]:
             detail = f"pictures {size[0]} x {size[1]}, rig {width} x {height}: resized"
             mix_up = MixUp(kind="size", views=(v,), detail=detail, gain=0.0)
             yield mix_up, setup.with_lens(v, scaled_lens(lens, scale, size))
+
+
+def _mirrors(width: int, height: int) -> Iterator[tuple[str, str, Callable[[F64], F64]]]:
+    def sideways(xy: F64) -> F64:
+        return np.asarray(xy * [-1, 1] + [width - 1, 0])
+
+    def upright(xy: F64) -> F64:
+        return np.asarray(xy * [1, -1] + [0, height - 1])
+
+    yield "mirrored", "left and right", sideways
+    yield "mirrored", "top and bottom", upright
+    yield "turned pictures", "by 180 degrees", lambda xy: _turned(xy, 2, (width, height))
 
 
 def rescaled(rig: Rig, factor: float) -> Rig:

@@ -19,9 +19,9 @@ from multiview._shapes import F64, IntArray
 from multiview.calib.so3 import exp_so3
 from multiview.calib.timing_tracks import Tracks
 from multiview.core import Camera, Intrinsics, Pose, Rig
-from multiview.geometry.project import project, project_jacobian
+from multiview.geometry.project import project_jacobian
 
-__all__ = ["PARAMETERS", "Linear", "Model", "Scene", "fit", "linearise", "scene_fit"]
+__all__ = ["PARAMETERS", "Linear", "Model", "Scene", "linearise", "loss_of", "read_views"]
 
 # Deviations of a camera: turn 3 (rad) and shift 3 (m) in its frame, log focal length, time offset
 # (s), and drift of its clock (s/s).
@@ -31,9 +31,6 @@ PARAMETERS = 9
 T_DOF = 4.0
 # No detector is better than this, pixels: keeps noise-free footage from dividing by zero.
 NOISE_FLOOR_PX = 0.01
-# A fit stops when a step lowers twice the negative log likelihood by less, or scales change less:
-# rivals are told apart from 10 on.
-STEPS, SETTLED_LOSS, SETTLED_SCALE = 15, 0.3, 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +172,7 @@ class Rows:
 
 
 def read_views(scene: Scene, model: Model, view: int) -> tuple[F64, F64, F64]:
-    """Pixels and velocities of the frames in use at the model's clock, and time since the middle."""
+    """Pixels and velocities of the frames in use at the model's clock, and time from the middle."""
     when = scene.tracks.set_times
     middle = when - (np.nanmin(when) + np.nanmax(when)) / 2
     shift = model.clock[view, 0] + model.clock[view, 1] * middle
@@ -220,7 +217,9 @@ class Linear:
     Parameters
     ----------
     S
-        Curvature by all deviations, shape (9 V, 9 V).
+        Curvature by all deviations as iterated reweighting has it, shape (9 V, 9 V).
+    softness
+        True mean curvature over that: far errors pull with falling force, so it is below 1.
     score
         Gradient of every frame, shape (U, 9 V).
     half, g_block, inverse
@@ -235,6 +234,7 @@ class Linear:
     """
 
     S: F64
+    softness: float
     score: F64
     half: F64
     g_block: F64
@@ -263,6 +263,17 @@ def loss_of(error: F64, scale: float, size_wh: tuple[int, int]) -> float:
 def _weights(rows: Rows, scale: float) -> F64:
     squared = (rows.error**2).sum(-1) / scale**2
     return np.asarray((T_DOF + 2) / (T_DOF + squared) / scale**2)
+
+
+def _softness(all_rows: list[Rows], model: Model) -> float:
+    """Mean derivative of the force of an error over its mean weight."""
+    weight, bend = 0.0, 0.0
+    for rows, scale in zip(all_rows, model.scale_px, strict=True):
+        squared = (rows.error**2).sum(-1) / scale**2
+        # of the matrix w 1 - 2 w r r' / (s^2 (nu + q)) half the trace
+        w = _weights(rows, scale)
+        weight, bend = weight + w.sum(), bend + (w * T_DOF / (T_DOF + squared)).sum()
+    return float(bend / weight) if weight else 1.0
 
 
 def _products(scene: Scene, rows: Rows, weight: F64) -> tuple[F64, IntArray]:
@@ -308,6 +319,7 @@ def linearise(scene: Scene, model: Model) -> Linear:
     count = np.array([len(r.frame) for r in all_rows])
     return Linear(
         S=S,
+        softness=_softness(all_rows, model),
         score=score,
         half=half,
         g_block=g_block,
@@ -341,66 +353,3 @@ def _scales(scene: Scene, model: Model, all_rows: list[Rows], inverse: F64) -> F
         spread = (weight * (rows.error**2).sum(-1)).sum() * model.scale_px[v] ** 2
         out[v] = np.sqrt(spread / max(freedom, 1e-9))
     return np.maximum(out, NOISE_FLOOR_PX)
-
-
-def scene_loss(scene: Scene, model: Model) -> float:
-    """Twice the negative log likelihood."""
-    xyz, total = model.points(scene), 0.0
-    for v in range(len(model.R)):
-        xy = read_views(scene, model, v)[0]
-        f, n = np.nonzero(np.isfinite(xy[..., 0]) & np.isfinite(xyz[..., 0]))
-        lens = model.lens(scene.rig, v)
-        cam = xyz[f, n] @ model.R[v].T + model.t[v]
-        error = project(cam, lens.K, lens.dist, lens.model) - xy[f, n]
-        total += loss_of(error[np.isfinite(error[:, 0])], model.scale_px[v], lens.size_wh)
-    return total
-
-
-def fit(scene: Scene, model: Model, columns: F64) -> tuple[Model, Linear]:
-    """Adjust the structure, the scales and some directions of the deviations together.
-
-    Parameters
-    ----------
-    scene, model
-        What was filmed, and the start.
-    columns
-        Directions in which cameras may deviate, shape (9 V, k); k may be 0.
-
-    Returns
-    -------
-    model, linear
-        The maximum of the likelihood, and the model about it.
-    """
-    damping, linear = 1e-4, linearise(scene, model)
-    for _ in range(STEPS):
-        change = np.abs(np.log(linear.scale_px / model.scale_px)).max()
-        model = replace(model, scale_px=linear.scale_px)
-        loss, gain = scene_loss(scene, model), 0.0
-        while damping < 1e6:
-            trial = _step(model, linear, columns, damping)
-            gain = loss - scene_loss(scene, trial)
-            if gain > 0:
-                model, damping = trial, max(damping / 10, 1e-9)
-                break
-            damping *= 10
-        if gain < SETTLED_LOSS and change < SETTLED_SCALE:
-            break
-        damping = min(damping, 1e2)
-        linear = linearise(scene, model)
-    return model, linearise(scene, model)
-
-
-def _step(model: Model, linear: Linear, columns: F64, damping: float) -> Model:
-    cameras = np.zeros(len(linear.S))
-    if columns.shape[1]:
-        A = columns.T @ linear.S @ columns
-        A[np.diag_indices_from(A)] *= 1 + damping
-        cameras = -columns @ np.linalg.lstsq(A, columns.T @ linear.gradient, rcond=None)[0]
-    own = np.einsum("bij,bj->bi", linear.inverse, linear.g_block)
-    block = -own / (1 + damping) - np.einsum("bps,p->bs", linear.half, cameras)
-    return model.moved(cameras.reshape(-1, PARAMETERS)).reshaped(block)
-
-
-def scene_fit(scene: Scene, model: Model) -> tuple[Model, Linear]:
-    """Adjust the structure and the scales only: the rig as it is."""
-    return fit(scene, model, np.zeros((len(model.R) * PARAMETERS, 0)))

@@ -133,7 +133,7 @@ def _figure(value: float, digits: int = 2) -> str:
 
 
 def health_markdown(report: HealthReport) -> str:
-    """The report as Markdown."""
+    """Return the report as Markdown."""
     verdict = "The rig is as it was." if report.healthy else "The rig is not as its file says."
     lines = ["# Health of the rig", "", f"{verdict} {report.footage}", ""]
     for number, finding in enumerate(report.findings, 1):

@@ -24,6 +24,9 @@ WRONG_SHARE = 0.1
 # Frames to either side that a keypoint's velocity is taken from: 0.1 s at 30 Hz, in which a hand
 # moves nearly straight, while the noise of the velocity falls five-fold.
 HAND_REACH = 3
+# Gaussian noise has a t scale (4 degrees of freedom) of this many standard deviations: the root of
+# E[6 q / (4 + q)] = 2 for q exponential.
+T_SCALE = 0.8525
 # Frames that are placed at once; bounds memory.
 CHUNK = 100
 RAYLEIGH_MEDIAN = float(np.sqrt(2 * np.log(2)))
@@ -52,7 +55,9 @@ class Start:
     loss: float
 
 
-def start(rig: Rig, footage: Footage, use: IntArray, tolerance_px: F64) -> Start:
+def start(
+    rig: Rig, footage: Footage, use: IntArray, tolerance_px: F64, reach: int | None = None
+) -> Start:
     """Place what was filmed by a vote of all cameras.
 
     Parameters
@@ -63,6 +68,8 @@ def start(rig: Rig, footage: Footage, use: IntArray, tolerance_px: F64) -> Start
         What was filmed, and the frames that count.
     tolerance_px
         Error that is usual, per camera, shape (V,).
+    reach
+        Frames to either side that velocities are taken from; by the kind of footage if left out.
     """
     if footage.solid is not None:
         board_R, board_t = _vote_boards(rig, footage, use, tolerance_px)
@@ -91,16 +98,15 @@ def start(rig: Rig, footage: Footage, use: IntArray, tolerance_px: F64) -> Start
         board_t=board_t,
         scale_px=np.maximum(np.nan_to_num(error / RAYLEIGH_MEDIAN, nan=1.0), NOISE_FLOOR_PX),
     )
-    reach = 1 if footage.solid is not None else HAND_REACH
-    tracks = Tracks(
-        xy_px=footage.xy_px, times=footage.times, reach=reach, bodies=footage.bodies
-    )
+    if reach is None:
+        reach = 1 if footage.solid is not None else HAND_REACH
+    tracks = Tracks(xy_px=footage.xy_px, times=footage.times, reach=reach, bodies=footage.bodies)
     scene = Scene(rig=rig, tracks=tracks, use=use, solid=footage.solid)
     return Start(scene=scene, model=model, footage=footage, error_px=error, loss=float(loss))
 
 
 def number_all(rig: Rig, footage: Footage, tolerance_px: F64) -> Footage:
-    """Number every picture as the rig predicts, frames out of use too: clocks are judged by them."""
+    """Renumber every picture as the rig predicts: clocks are judged by frames out of use too."""
     shared = np.flatnonzero(footage.seen.any(-1).sum(0) >= 2)
     if len(footage.orders) > 1:
         for at in range(0, len(shared), CHUNK):
@@ -231,7 +237,7 @@ def _vote_points(rig: Rig, footage: Footage, use: IntArray, tolerance_px: F64) -
     per_point = np.repeat(cost, N // footage.bodies, axis=-1)
     per_point = np.where(np.isfinite(xyz[..., 0]), per_point, np.inf)
     best = per_point.argmin(0)
-    return np.take_along_axis(xyz, best[None, ..., None], axis=0)[0]
+    return np.asarray(np.take_along_axis(xyz, best[None, ..., None], axis=0)[0], np.float64)
 
 
 # Gap, in tolerances, of a point that a view sees and a pair of others cannot place.

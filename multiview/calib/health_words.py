@@ -24,11 +24,11 @@ def _length(vector: F64, cov: F64) -> tuple[float, float]:
     """Length of a vector and its standard deviation."""
     length = float(np.linalg.norm(vector))
     along = vector / length if length else np.zeros_like(vector)
-    return length, float(np.sqrt(max(along @ cov @ along, 0.0)))
+    return length, float(np.sqrt(max(float(along @ cov @ along), 0.0)))
 
 
 def describe(fault: Fault, names: tuple[str, ...]) -> str:
-    """A fault in two words, for lists of rivals."""
+    """Put a fault in two words, for lists of rivals."""
     verbs = {
         "moved": "moved",
         "turned": "turned",
@@ -112,7 +112,10 @@ def _clock(effect: Effect, footage: Footage, interval_s: float) -> Words:
     name, frames = footage.names[effect.fault.view], offset / interval_s
     way = "late" if offset < 0 else "early"
     if footage.timed:
-        text = f"its stamps are {abs(offset) * 1e3:.1f} +- {std * 1e3:.1f} ms {way} ({abs(frames):.2f} frames)"
+        text = (
+            f"its stamps are {abs(offset) * 1e3:.1f} +- {std * 1e3:.1f} ms {way} "
+            f"({abs(frames):.2f} frames)"
+        )
         unit, value, std = "ms", offset * 1e3, std * 1e3
         next_step = (
             f"add {offset:+.4f} to offset_s of {name} in capture.yaml (0 where it has none), and "

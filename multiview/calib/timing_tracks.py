@@ -32,8 +32,8 @@ class Tracks:
     times
         Stamps of the pictures, seconds, shape (V, F); NaN where a camera has none.
     reach
-        Samples to either side that a velocity is taken from: 1 for sharp points (the parabola), more
-        for noisy ones (the straight line that fits best), so that noise is not read as motion.
+        Samples to either side that a velocity is taken from: 1 for sharp points (the parabola),
+        more for noisy ones (the straight line that fits best), so that noise is no motion.
     bodies
         Bodies that the points belong to, in equal shares.
 
@@ -103,10 +103,10 @@ class Tracks:
         A track is resolved if a sample lies nearer to the middle of its neighbours than these are
         apart; independent poses, filmed one by one, are not.
         """
-        V, F, N, _ = self.xy_px.shape
+        V, F, _, _ = self.xy_px.shape
         points = self.xy_px.reshape(V, F, self.bodies, -1, 2)
         before, here, after = points[:, :-2], points[:, 1:-1], points[:, 2:]
-        seen = np.isfinite(before + here + after).all(-1)
+        seen = np.asarray(np.isfinite(before + here + after).all(-1), np.bool_)
         count = np.maximum(seen.sum(-1), 1)
         bend = _body_mean(here - (before + after) / 2, seen, count)
         way = _body_mean(after - before, seen, count)
