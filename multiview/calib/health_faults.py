@@ -235,8 +235,8 @@ class _Search:
         """Whether the drift by itself is sure, and pairs wrong pictures or moves things."""
         when = self.scene.tracks.set_times
         reach_s = abs(effect.value[1]) * float(np.nanmax(when) - np.nanmin(when)) / 2
-        alone = effect.value * [0.0, 1.0]
-        mm = reach_mm(self.scene, model, effect.fault, alone)
+        ramp = effect.value * [0.0, 1.0]
+        mm = reach_mm(self.scene, model, effect.fault, ramp)
         sure = tail(effect.value[1:], effect.cov[1:, 1:], self.blocks) < FALSE_ALARM
         return sure and (reach_s > HALF_FRAME * self.scene.tracks.interval_s or mm > self.floor_mm)
 

@@ -77,11 +77,13 @@ class MixUp:
     gain: float
 
 
-def scaled_lens(lens: Intrinsics, scale: float, size_wh: tuple[int, int]) -> Intrinsics:
-    """Lens of pictures resized by a factor."""
-    K = lens.K.copy()
-    K[0, 0], K[1, 1] = K[0, 0] * scale, K[1, 1] * scale
-    K[:2, 2] = (K[:2, 2] + 0.5) * scale - 0.5
+def scaled_lens(
+    lens: Intrinsics, scale: float | tuple[float, float], size_wh: tuple[int, int]
+) -> Intrinsics:
+    """Lens of pictures resized by a factor, or by one along each axis."""
+    K, by = lens.K.copy(), np.broadcast_to(np.asarray(scale, np.float64), 2)
+    K[0, 0], K[1, 1] = K[0, 0] * by[0], K[1, 1] * by[1]
+    K[:2, 2] = (K[:2, 2] + 0.5) * by - 0.5
     return replace(lens, K=K, size_wh=size_wh)
 
 
@@ -133,7 +135,8 @@ def fit_sizes(setup: Setup) -> tuple[Setup, list[MixUp]]:
 def _size_changes() -> Iterator[tuple[str, Callable[[Setup, int], Setup]]]:
     def resized(setup: Setup, v: int) -> Setup:
         lens, size = setup.rig.cameras[v].intrinsics, setup.footage.sizes_wh[v]
-        return setup.with_lens(v, scaled_lens(lens, size[0] / lens.size_wh[0], size))
+        scale = (size[0] / lens.size_wh[0], size[1] / lens.size_wh[1])
+        return setup.with_lens(v, scaled_lens(lens, scale, size))
 
     def resized_by_height(setup: Setup, v: int) -> Setup:
         """Scaled to the height, then cut or padded at the sides (4:3 to 16:9 and the like)."""

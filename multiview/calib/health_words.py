@@ -101,8 +101,8 @@ def _zoom(effect: Effect, board: Board | None) -> Words:
 
 def _scale(effect: Effect, board: Board | None) -> Words:
     # the rig's distances must change by this factor
-    ratio = float(np.exp(-effect.value[0]))
-    std = float(np.sqrt(effect.cov[0, 0])) * ratio
+    ratio = 1 / (1 + float(effect.value[0]))
+    std = float(np.sqrt(effect.cov[0, 0])) * ratio**2
     finding = scale_finding(ratio, std, (), board)
     return finding.value, finding.unit, finding.std, finding.text, finding.next_step
 

@@ -275,7 +275,7 @@ def worst_offset(offsets: Offsets, names: Sequence[str]) -> tuple[str, float, fl
 
     For a warning: None where all known clocks agree within half an interval or four spreads.
     """
-    off = np.where(offsets.known, np.abs(offsets.offset_s), 0.0)
+    off = np.where(offsets.known, np.nan_to_num(np.abs(offsets.offset_s)), 0.0)
     v = int(off.argmax())
     if off[v] < offsets.interval_s / 2 or off[v] < 4 * offsets.std_s[v]:
         return None
