@@ -13,7 +13,6 @@ from multiview.calib.corners import BoardCorners
 from multiview.calib.health_faults import FALSE_ALARM, Explained, explain
 from multiview.calib.health_footage import board_footage, check_names, hand_footage
 from multiview.calib.health_gross import (
-    SUSPECT,
     MixUp,
     Setup,
     duplicates,
@@ -24,6 +23,7 @@ from multiview.calib.health_gross import (
 from multiview.calib.health_result import CameraHealth, Finding, HealthReport
 from multiview.calib.health_start import (
     T_SCALE,
+    UNLIKELY,
     Start,
     corner_noise_px,
     hand_tolerance_px,
@@ -314,7 +314,7 @@ def _insufficient(checked: _Checked, view: int) -> bool:
     """Whether a camera fits badly with all that was found: what was found is not the reason."""
     if view < 0 or checked.setup.footage.solid is None:
         return False
-    return bool(_noise(checked)[view] > SUSPECT * checked.setup.tolerance_px[view])
+    return bool(_noise(checked)[view] > UNLIKELY * checked.setup.tolerance_px[view])
 
 
 def _unexplained(checked: _Checked, findings: list[Finding]) -> list[Finding]:

@@ -112,6 +112,9 @@ def _nested(a: Fault, b: Fault) -> bool:
     return {a.kind, b.kind} in ({"offset", "drift"}, {"moved", "turned"})
 
 
+_Trial = tuple[float, Fault, Model, Linear]
+
+
 class _Search:
     """Forward selection of faults."""
 
@@ -167,17 +170,12 @@ class _Search:
     def step(self) -> bool:
         """Add the best fault, if one is needed."""
         before = criterion(self.linear, joined(self.faults, self.size))
-        trials = []
+        trials: list[_Trial] = []
         for fault in self.hypotheses():
             model, linear, columns = self.tried(fault)
             trials.append((before - criterion(linear, columns), fault, model, linear))
         trials.sort(key=lambda t: -t[0])
-        # of those that cannot be told apart the simplest is called
-        near = [t for t in trials if t[0] > trials[0][0] - UNDECIDED]
-        near.sort(key=lambda t: (t[1].columns.shape[1], -t[0]))
-        # and a special case of the best stands in where the rest of the best does not matter
-        best = trials[0][1] if trials else None
-        near += [t for t in trials[len(near) :] if best and _nested(t[1], best)]
+        near = self.candidates(trials)
         for gain, fault, model, linear in near:
             if gain <= 0:
                 return False
@@ -193,6 +191,33 @@ class _Search:
                 return True
         return False
 
+    def candidates(self, trials: list[_Trial]) -> list[_Trial]:
+        """Order the explanations that may be called: the simplest of those that are as good.
+
+        As good are those that cannot be told apart, and simpler ones of the same camera that leave
+        no more unexplained than the other cameras have too: no rig is perfect.
+        """
+        if not trials:
+            return []
+        top, view = trials[0][0], trials[0][1].view
+        size = trials[0][1].columns.shape[1]
+        near, nested = [], []
+        for trial in trials:
+            gain, fault, model, linear = trial
+            simpler = fault.view == view >= 0 and fault.columns.shape[1] < size
+            if gain > top - UNDECIDED or (simpler and self.leaves_little(fault, model, linear)):
+                near.append(trial)
+            elif _nested(fault, trials[0][1]):
+                # stands in where the rest of the best does not matter
+                nested.append(trial)
+        return sorted(near, key=lambda t: (t[1].columns.shape[1], -t[0])) + nested
+
+    def leaves_little(self, fault: Fault, model: Model, linear: Linear) -> bool:
+        """Whether a camera is, with a fault explained, no further off than the others."""
+        rest = single_fault("moved", fault.view, len(model.R))
+        mm = reach_mm(self.scene, model, rest, alone(linear, rest)[0])
+        return mm <= self.usual(fault, model, linear)
+
     def effect(self, fault: Fault, model: Model, linear: Linear, gain: float) -> Effect:
         """Read a fault from a fitted model."""
         faults = self.faults if fault in self.faults else [*self.faults, fault]
@@ -200,7 +225,7 @@ class _Search:
         cov = covariance(linear, columns)
         at = sum(f.columns.shape[1] for f in faults[: faults.index(fault)])
         mine = slice(at, at + fault.columns.shape[1])
-        value = self.value(fault, model)
+        value = self.values(columns, model)[mine]
         return Effect(
             fault=fault,
             value=value,
@@ -210,10 +235,11 @@ class _Search:
             p=tail(value, cov[mine, mine], self.blocks),
         )
 
-    def value(self, fault: Fault, model: Model) -> F64:
-        """Parameters of a fault, from how far the cameras are from the rig."""
+    def values(self, columns: F64, model: Model) -> F64:
+        """Parameters of all faults together, from how far the cameras are from the rig."""
         deviation = model.deviation(self.scene.rig).ravel()
-        return np.asarray(np.linalg.lstsq(fault.columns, deviation, rcond=None)[0])
+        # radians and metres share the columns: each is a direction of its own, or the rig's scale
+        return np.asarray(np.linalg.lstsq(columns, deviation, rcond=None)[0])
 
     def matters(self, effect: Effect, model: Model, linear: Linear, tried: int) -> bool:
         """Whether a fault is sure and large; whether it stands out is asked of all together."""

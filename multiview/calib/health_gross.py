@@ -20,8 +20,10 @@ from multiview.core import Camera, Intrinsics, Pose, Rig
 
 __all__ = ["MixUp", "Setup", "duplicates", "find_mix_ups", "fit_sizes", "rescaled"]
 
-# A camera is looked at if its middle error is beyond what its noise yields once in 100 000.
-SUSPECT = float(np.sqrt(2 * np.log(1e5)))
+# A camera is looked at if a quarter of its points is wrong: gross errors of detectors are rarer.
+SUSPECT_SHARE = 0.25
+# A mix-up that is undone takes at least so much of all that is wrong with it.
+CURED = 0.25
 # Suspects that are tried against each other; of more, the rig or the board is wrong as a whole.
 MOST_SUSPECTS = 8
 # Criteria must differ by this much ("very strong": Kass and Raftery, JASA 1995), for each camera.
@@ -219,13 +221,9 @@ def _expected_gap(rig: Rig, footage: Footage, a: int, b: int, both: F64 | object
     return float(np.median(np.where(np.isnan(gap), np.inf, gap)))
 
 
-def suspects(begin: Start, setup: Setup) -> list[int]:
+def suspects(begin: Start) -> list[int]:
     """Cameras that do not fit, worst first."""
-    ratio = np.nan_to_num(begin.error_px / setup.tolerance_px)
-    # a tolerance of hands is already what is called wrong
-    limit = 1.0 if setup.footage.solid is None else SUSPECT
-    bad = np.asarray(ratio > limit, np.bool_)
-    return [int(v) for v in np.argsort(-ratio) if bad[v]]
+    return [int(v) for v in np.argsort(-begin.wrong) if begin.wrong[v] > SUSPECT_SHARE]
 
 
 def find_mix_ups(setup: Setup, begin: Start) -> tuple[Setup, Start, list[MixUp]]:
@@ -238,13 +236,13 @@ def find_mix_ups(setup: Setup, begin: Start) -> tuple[Setup, Start, list[MixUp]]
     """
     found: list[MixUp] = []
     for _ in range(len(setup.rig.cameras)):
-        bad = suspects(begin, setup)
+        bad = suspects(begin)
         trials = list(_trials(setup, bad[:MOST_SUSPECTS])) if bad else []
         best: tuple[Start, MixUp, Setup] | None = None
         for mix_up, changed in trials:
             after = changed.start()
             gain = begin.loss - after.loss
-            better = len(suspects(after, setup)) < len(bad)
+            better = after.wrong.sum() < (1 - CURED) * begin.wrong.sum()
             needed = DECIDED * len(mix_up.views) + 2 * np.log(len(trials))
             if better and gain > needed and (best is None or gain > best[1].gain):
                 best = after, replace(mix_up, gain=float(gain)), changed

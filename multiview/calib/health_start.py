@@ -27,6 +27,9 @@ HAND_REACH = 3
 # Gaussian noise has a t scale (4 degrees of freedom) of this many standard deviations: the root of
 # E[6 q / (4 + q)] = 2 for q exponential.
 T_SCALE = 0.8525
+# A corner's error, in spreads, that noise yields once in 100 000. A tolerance of hands already is
+# what is called wrong.
+UNLIKELY = float(np.sqrt(2 * np.log(1e5)))
 # Frames that are placed at once; bounds memory.
 CHUNK = 100
 RAYLEIGH_MEDIAN = float(np.sqrt(2 * np.log(2)))
@@ -44,6 +47,8 @@ class Start:
         Renumbered.
     error_px
         Median error of each camera, shape (V,); NaN where it shares nothing.
+    wrong
+        Share of each camera's points that the tolerance does not explain, shape (V,).
     loss
         Twice the negative log likelihood at the tolerance, comparable between rigs.
     """
@@ -52,6 +57,7 @@ class Start:
     model: Model
     footage: Footage
     error_px: F64
+    wrong: F64
     loss: float
 
 
@@ -86,6 +92,8 @@ def start(
     squared = np.where(np.isnan(gap), np.inf, gap / tolerance_px[:, None, None]) ** 2
     loss = (T_DOF + 2) * np.log1p(np.minimum(squared, 1e6) / T_DOF)[seen].sum()
     error = np.array([_median(g[s]) for g, s in zip(gap, seen, strict=True)])
+    beyond = seen & ~(squared < (1 if footage.solid is None else UNLIKELY**2))
+    wrong = beyond.sum((1, 2)) / np.maximum(seen.sum((1, 2)), 1)
     R, t = rig.cam_from_world
     V = len(R)
     model = Model(
@@ -102,7 +110,9 @@ def start(
         reach = 1 if footage.solid is not None else HAND_REACH
     tracks = Tracks(xy_px=footage.xy_px, times=footage.times, reach=reach, bodies=footage.bodies)
     scene = Scene(rig=rig, tracks=tracks, use=use, solid=footage.solid)
-    return Start(scene=scene, model=model, footage=footage, error_px=error, loss=float(loss))
+    return Start(
+        scene=scene, model=model, footage=footage, error_px=error, wrong=wrong, loss=float(loss)
+    )
 
 
 def number_all(rig: Rig, footage: Footage, tolerance_px: F64) -> Footage:
