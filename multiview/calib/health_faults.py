@@ -27,6 +27,7 @@ from multiview.calib.health_statistics import (
     covariance,
     criterion,
     joined,
+    nested,
     reach_mm,
     scale_fault,
     search_offset,
@@ -105,13 +106,6 @@ class Explained:
     timing_std_s: F64
 
 
-def _nested(a: Fault, b: Fault) -> bool:
-    """Whether one fault is a special case of the other."""
-    if a.view != b.view:
-        return False
-    return {a.kind, b.kind} in ({"offset", "drift"}, {"moved", "turned"})
-
-
 _Trial = tuple[float, Fault, Model, Linear]
 
 
@@ -184,7 +178,7 @@ class _Search:
                 rivals = tuple(
                     (f, g)
                     for g, f, *_ in trials
-                    if g > 0 and f is not fault and (not _nested(f, fault) or gain - g < UNDECIDED)
+                    if g > 0 and f is not fault and (not nested(f, fault) or gain - g < UNDECIDED)
                 )
                 self.effects.append(replace(effect, rivals=rivals[:3]))
                 self.model, self.linear = model, linear
@@ -201,22 +195,24 @@ class _Search:
             return []
         top, view = trials[0][0], trials[0][1].view
         size = trials[0][1].columns.shape[1]
-        near, nested = [], []
+        # what the others show once the best is explained
+        enough = self.usual(*trials[0][1:])
+        near, special = [], []
         for trial in trials:
             gain, fault, model, linear = trial
             simpler = fault.view == view >= 0 and fault.columns.shape[1] < size
-            if gain > top - UNDECIDED or (simpler and self.leaves_little(fault, model, linear)):
+            rest = self.rest_mm(fault, model, linear) if simpler and gain > 0 else np.inf
+            if gain > top - UNDECIDED or rest <= enough:
                 near.append(trial)
-            elif _nested(fault, trials[0][1]):
+            elif nested(fault, trials[0][1]):
                 # stands in where the rest of the best does not matter
-                nested.append(trial)
-        return sorted(near, key=lambda t: (t[1].columns.shape[1], -t[0])) + nested
+                special.append(trial)
+        return sorted(near, key=lambda t: (t[1].columns.shape[1], -t[0])) + special
 
-    def leaves_little(self, fault: Fault, model: Model, linear: Linear) -> bool:
-        """Whether a camera is, with a fault explained, no further off than the others."""
+    def rest_mm(self, fault: Fault, model: Model, linear: Linear) -> float:
+        """How far the camera of a fault, with that explained, is still off."""
         rest = single_fault("moved", fault.view, len(model.R))
-        mm = reach_mm(self.scene, model, rest, alone(linear, rest)[0])
-        return mm <= self.usual(fault, model, linear)
+        return reach_mm(self.scene, model, rest, alone(linear, rest)[0])
 
     def effect(self, fault: Fault, model: Model, linear: Linear, gain: float) -> Effect:
         """Read a fault from a fitted model."""
@@ -284,8 +280,10 @@ class _Search:
         for v in others:
             other = single_fault("moved", v, len(model.R))
             reach.append(reach_mm(self.scene, model, other, alone(linear, other)[0]))
-        middle = np.median(np.square(reach)) / (chi2.ppf(0.5, k) / k)
-        level = FALSE_ALARM / len(model.R)
+        middle, level = (
+            np.median(np.square(reach)) * k / chi2.ppf(0.5, k),
+            FALSE_ALARM / len(model.R),
+        )
         # the median of m squares is worth about m / 2 of them
         return float(np.sqrt(middle * f_distribution.isf(level, k, max(k * len(others) / 2, 1))))
 

@@ -36,6 +36,7 @@ __all__ = [
     "covariance",
     "criterion",
     "joined",
+    "nested",
     "reach_mm",
     "scale_fault",
     "search_offset",
@@ -179,3 +180,10 @@ def search_offset(scene: Scene, model: Model, view: int) -> float:
         if cost < 0.9 * least or (k == 0 and cost < least):
             best, least = k * interval, cost
     return best
+
+
+def nested(a: Fault, b: Fault) -> bool:
+    """Whether one fault is a special case of the other."""
+    if a.view != b.view:
+        return False
+    return {a.kind, b.kind} in ({"offset", "drift"}, {"moved", "turned"})
