@@ -1,6 +1,7 @@
 """The command line: one verb a stage. Nothing imports this module.
 
-Exit codes: 0 done, 2 an error the user can act on (one message, no traceback), 130 interrupted.
+Exit codes: 0 done, 1 checked and found wanting (`calib check`), 2 an error the user can act on (one
+message, no traceback), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -51,8 +52,7 @@ def _dispatch(arguments: list[str]) -> int:
     rest, default = _with_config(verb, arguments[words:])
     options: dict[str, Any] = {} if default is None else {"default": default}
     command = tyro.cli(verb, prog=f"multiview {name}", args=rest, **options)
-    command.run()
-    return 0
+    return command.run() or 0
 
 
 def _refuse_repeats(arguments: list[str]) -> None:

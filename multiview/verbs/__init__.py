@@ -1,7 +1,7 @@
 """The verbs of the command line: what each takes, as a strict configuration that can run."""
 
 from multiview.config import Config
-from multiview.verbs.calib import CalibBoard, CalibFrame
+from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models
@@ -13,6 +13,7 @@ VERBS: dict[str, type[Config]] = {
     "calibrate": Calibrate,
     "calib frame": CalibFrame,
     "calib board": CalibBoard,
+    "calib check": CalibCheck,
     "detect": Detect,
     "triangulate": Triangulate,
     "label": Label,
