@@ -1,0 +1,356 @@
+"""Calibrate a rig without a board: from the hands, wand or person that all cameras see.
+
+Lenses are known; poses come from the scene. Pairs of cameras give relative poses, their rotations
+are averaged and checked against one another, cameras are posed one by one, and everything is
+adjusted together. Two hands are told apart by geometry, first pair by pair, then by the whole rig.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from pydantic import Field
+
+from multiview._shapes import F64
+from multiview.association import assign_hands
+from multiview.calib.scene_bundle import SceneFit, fit_scene
+from multiview.calib.scene_covariance import scene_covariance, similar_covariance
+from multiview.calib.scene_grow import grow, robust_points
+from multiview.calib.scene_hands import order_by_opinion, turned_views, with_turned
+from multiview.calib.scene_problem import CAMERA, POSE, Bools, Ints, Observations, SceneState, Tracks
+from multiview.calib.scene_result import SceneCamera, SceneResult
+from multiview.calib.scene_scale import (
+    KnownBaseline,
+    KnownLength,
+    Scale,
+    align_poses,
+    measure_length,
+)
+from multiview.calib.scene_start import check_tracks, find_pairs, focal_px, relate
+from multiview.config import Config
+from multiview.core import Camera, Detections, Pose, Rig
+from multiview.errors import CalibrationError, InputError
+
+__all__ = ["SceneConfig", "calibrate_scene"]
+
+# Floats of the block that couples points and cameras: 80 MB; longer takes are thinned evenly.
+MOST_FLOATS = 10_000_000
+# Figures that are worth a warning.
+MANY_REJECTED, ALIKE, WEAK_PAIR = 0.3, 4.0, 0.01
+
+
+class SceneConfig(Config):
+    """How the scene is used.
+
+    Parameters
+    ----------
+    min_conf
+        Detections below this are not used.
+    refine_focal
+        Let every focal length move too; they were known to about 5 %.
+    """
+
+    min_conf: float = Field(0.2, ge=0, le=1)
+    refine_focal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solved:
+    """A fit with the tracks it belongs to: positions ``at`` of (F, H, K), flattened."""
+
+    fit: SceneFit
+    obs: Observations
+    free: Bools
+    at: Ints
+    detections: Detections
+
+
+def calibrate_scene(
+    dets: Detections,
+    lenses: Rig,
+    *,
+    scale: Scale | None = None,
+    config: SceneConfig | None = None,
+) -> SceneResult:
+    """Find the poses of all cameras from what they saw.
+
+    Parameters
+    ----------
+    dets
+        Detections of a take: candidates, or hands in order.
+    lenses
+        A rig with the intrinsics of every camera of ``dets``; its poses are not used.
+    scale
+        A known length between two keypoints, a known distance between two cameras, or a rig to lay
+        the result onto. Without it the unit is the distance of two cameras, and the rig says so.
+    config
+        See `SceneConfig`.
+
+    Raises
+    ------
+    CalibrationError
+        If the scene does not determine the rig: too few common points, cameras without common
+        points (groups are named), no depth, or a length that was never seen.
+    InputError
+        If a camera has no lens, or lenses are for another picture size.
+    """
+    config = config or SceneConfig()
+    rig = chosen_lenses(dets, lenses)
+    dets = _confident(order_by_opinion(dets), config.min_conf)
+    tracks, at = make_tracks(dets, rig)
+    check_tracks(tracks)
+    if not dets.hands and dets.conf.shape[2] > 1:
+        dets = _unturned(dets, tracks, at, rig)
+        tracks, at = make_tracks(dets, rig)
+    pairs, R, against = relate(tracks, rig)
+    noise = float(np.median([p.sigma_px for p in pairs.values()]))
+    start = grow(tracks, pairs, R, noise)
+    solved = solve(tracks, at, dets, start, noise, config)
+    solved = _associated(solved, rig, noise, config)
+    names = tracks.names
+    contradictions = tuple((names[i], names[j], a) for (i, j), a in sorted(against.items()))
+    return finish(solved, rig, scale, contradictions)
+
+
+def chosen_lenses(dets: Detections, lenses: Rig) -> Rig:
+    """The cameras of the detections, checked against the size of their pictures."""
+    rig = lenses.select(dets.camera_names)
+    if dets.size_wh:
+        rig.check_sizes(dets.size_wh)
+    return rig
+
+
+def _confident(dets: Detections, min_conf: float) -> Detections:
+    keep = dets.conf >= min_conf
+    return replace(
+        dets,
+        xy_px=np.where(keep[..., None], dets.xy_px, np.nan),
+        conf=np.where(keep, dets.conf, 0.0),
+    )
+
+
+def make_tracks(dets: Detections, rig: Rig) -> tuple[Tracks, Ints]:
+    """Points that at least two cameras saw, and where they are in (F, H, K), flattened."""
+    V, F, H, K = dets.conf.shape
+    xy = dets.xy_px.reshape(V, -1, 2)
+    seen = np.isfinite(xy).all(-1).sum(0) >= 2
+    frames = np.repeat(np.arange(F), H * K)
+    most = MOST_FLOATS // (V * CAMERA * 3)
+    if seen.sum() > most:
+        # whole frames, evenly: points of one frame tell much the same
+        step = int(np.ceil(seen.sum() / most))
+        seen &= frames % step == 0
+    at = np.flatnonzero(seen)
+    return Tracks.of(rig, xy[:, at], frames[at]), at
+
+
+def _unturned(dets: Detections, tracks: Tracks, at: Ints, rig: Rig) -> Detections:
+    """Exchange left and right in views where the pairs of cameras say so."""
+    V, F, H, K = dets.conf.shape
+    pairs = find_pairs(tracks, rig)
+    if not pairs:
+        return dets
+    whole = Tracks.of(rig, dets.xy_px.reshape(V, -1, 2), np.repeat(np.arange(F), H * K))
+    return with_turned(dets, turned_views(whole, pairs, (F, K), focal_px(rig)))
+
+
+def solve(
+    tracks: Tracks,
+    at: Ints,
+    dets: Detections,
+    start: SceneState,
+    noise_px: float,
+    config: SceneConfig,
+) -> Solved:
+    """Adjust all cameras and points from poses that are about right."""
+    V = len(tracks.names)
+    start = start.in_camera(0)
+    free = np.zeros((V, CAMERA), bool)
+    free[1:, :POSE] = True
+    free[:, POSE] = config.refine_focal
+    xyz = robust_points(tracks, start.R, start.t, np.ones(V, bool), noise_px)
+    have = np.isfinite(xyz).all(-1)
+    sub = tracks.take(have)
+    obs = sub.observations(sub.seen)
+    thin = [
+        n for n, c in zip(tracks.names, np.bincount(obs.view, minlength=V), strict=True) if c < 3
+    ]
+    if thin:
+        raise CalibrationError(
+            f"camera {', '.join(thin)}: none of its points agree with the other cameras",
+            "check that it is in step with the others and that its intrinsics are right",
+        )
+    fit = fit_scene(replace(start, xyz=xyz[have]), obs, free)
+    return Solved(fit=fit, obs=obs, free=free, at=at[have], detections=dets)
+
+
+def _associated(solved: Solved, rig: Rig, noise_px: float, config: SceneConfig) -> Solved:
+    """Sort two hands once more with the rig that is now known, and adjust again."""
+    dets = solved.detections
+    if dets.hands or dets.conf.shape[2] < 2:
+        return solved
+    state = solved.fit.state
+    sorted_dets, _ = assign_hands(dets, posed_rig(state, rig, "", ""))
+    tracks, at = make_tracks(sorted_dets, rig)
+    again = solve(tracks, at, sorted_dets, state, float(np.median(solved.fit.sigma_px)), config)
+    better = again.fit.inlier.sum() >= solved.fit.inlier.sum()
+    return again if better else solved
+
+
+def posed_rig(state: SceneState, lenses: Rig, unit: str, about: str) -> Rig:
+    """Cameras of a state with their lenses."""
+    cameras = []
+    for v, camera in enumerate(lenses.cameras):
+        i = camera.intrinsics
+        scale = float(np.exp(state.log_focal[v]))
+        K = i.K.copy()
+        K[[0, 1], [0, 1]] *= scale
+        U, _, Vt = np.linalg.svd(state.R[v])  # rounding errors of many small turns
+        cameras.append(
+            Camera(
+                name=camera.name,
+                intrinsics=replace(i, K=K) if scale != 1 else i,
+                cam_from_world=Pose(R=U @ Vt, t=state.t[v]),
+            )
+        )
+    return Rig(cameras=tuple(cameras), unit=unit, about=about)
+
+
+def finish(
+    solved: Solved,
+    lenses: Rig,
+    scale: Scale | None,
+    contradictions: Sequence[tuple[str, str, float]] = (),
+) -> SceneResult:
+    """Give the fit its scale and world, its figures and its warnings."""
+    fit, obs = solved.fit, solved.obs
+    covariance, alike = scene_covariance(fit, obs, solved.free)
+    covariance = covariance * max(alike, 1.0)
+    xyz = _points(solved)
+    factor, turn, shift, unit, frame, scale_std = _metres(fit.state, xyz, solved, lenses, scale)
+    R = fit.state.R @ turn.T
+    state = replace(
+        fit.state, R=R, t=factor * fit.state.t - np.einsum("vij,j->vi", R, shift)
+    )
+    covariance = similar_covariance(covariance, R, factor, shift)
+    length = np.linalg.norm(fit.residual_px, axis=-1)[fit.inlier]
+    rms = float(np.sqrt((length**2).mean()))
+    about = (
+        f"{frame}; poses from the scene ({len(np.unique(obs.frame))} frames, "
+        f"{int(fit.inlier.sum())} observations, {solved.detections.source}), rms {rms:.2f} px"
+    )
+    V, F, H, K = solved.detections.conf.shape
+    inlier = np.zeros((V, F * H * K), bool)
+    inlier[obs.view[fit.inlier], solved.at[obs.point[fit.inlier]]] = True
+    figures = _figures(solved, covariance, lenses.names)
+    return SceneResult(
+        rig=posed_rig(state, lenses, unit, about),
+        covariance=covariance,
+        scale_std=scale_std,
+        alike=alike,
+        rms_px=rms,
+        cameras=figures,
+        xyz_world=factor * xyz @ turn.T + shift,
+        inlier=inlier.reshape(V, F, H, K),
+        detections=solved.detections,
+        contradicting=tuple(contradictions),
+        warnings=_warnings(solved, figures, alike, unit, contradictions),
+    )
+
+
+def _points(solved: Solved) -> F64:
+    """Points that carry the fit, shape (F, H, K, 3); NaN elsewhere."""
+    _, F, H, K = solved.detections.conf.shape
+    fit = solved.fit
+    carried = np.bincount(solved.obs.point[fit.inlier], minlength=len(fit.state.xyz)) >= 2
+    out = np.full((F * H * K, 3), np.nan)
+    out[solved.at[carried]] = fit.state.xyz[carried]
+    return out.reshape(F, H, K, 3)
+
+
+def _metres(
+    state: SceneState, xyz: F64, solved: Solved, lenses: Rig, scale: Scale | None
+) -> tuple[float, F64, F64, str, str, float]:
+    """Similarity from the fit's world to the rig's, unit, name of the frame, error of the scale."""
+    first = f"world = frame of camera {lenses.names[0]} (x right, y down, z forward)"
+    centres = -np.einsum("vji,vj->vi", state.R, state.t)
+    still = np.eye(3), np.zeros(3)
+    if isinstance(scale, Rig):
+        old = scale.select(lenses.names)
+        s, R, t = align_poses(state, old)
+        return s, R, t, scale.unit, "world and scale of the rig it was laid onto", 0.0
+    if isinstance(scale, KnownLength):
+        length, error = measure_length(xyz, solved.detections.skeleton, scale)
+        about = f"{first}, metres from {scale.first}-{scale.second} = {scale.metres:g} m"
+        return scale.metres / length, *still, "m", f"{about} (to {error:.2%})", error
+    if isinstance(scale, KnownBaseline):
+        a, b = (_camera_number(lenses, n) for n in (scale.first, scale.second))
+        length = float(np.linalg.norm(centres[a] - centres[b]))
+        about = f"{first}, metres from {scale.first} to {scale.second} = {scale.metres:g} m"
+        return scale.metres / length, *still, "m", about, 0.0
+    far = int(np.linalg.norm(centres - centres[0], axis=-1).argmax())
+    unit = f"distance {lenses.names[0]} to {lenses.names[far]}"
+    length = float(np.linalg.norm(centres[far] - centres[0]))
+    return 1 / length, *still, unit, f"{first}, scale unknown: the unit is the {unit}", float("nan")
+
+
+def _camera_number(rig: Rig, name: str) -> int:
+    if name not in rig.names:
+        raise InputError(
+            f"camera {name} of the known distance is not in the detections",
+            f"cameras are {', '.join(rig.names)}",
+        )
+    return rig.names.index(name)
+
+
+def _figures(solved: Solved, covariance: F64, names: Sequence[str]) -> tuple[SceneCamera, ...]:
+    fit, obs = solved.fit, solved.obs
+    variance = np.diag(covariance).reshape(-1, 2, 3).sum(-1)
+    out = []
+    for v, name in enumerate(names):
+        mine, kept = obs.view == v, (obs.view == v) & fit.inlier
+        square = (fit.residual_px[kept] ** 2).sum(-1)
+        out.append(
+            SceneCamera(
+                name=name,
+                points=int(mine.sum()),
+                rejected=int((mine & ~fit.inlier).sum()),
+                rms_px=float(np.sqrt(square.mean())) if square.size else float("nan"),
+                noise_px=float(fit.sigma_px[v]),
+                rotation_std=float(np.sqrt(variance[v, 0])),
+                position_std=float(np.sqrt(variance[v, 1])),
+                focal_scale=float(np.exp(fit.state.log_focal[v])),
+            )
+        )
+    return tuple(out)
+
+
+def _warnings(
+    solved: Solved,
+    figures: Sequence[SceneCamera],
+    alike: float,
+    unit: str,
+    contradictions: Sequence[tuple[str, str, float]],
+) -> tuple[str, ...]:
+    out = [
+        f"{c.name}: {c.rejected} of {c.points} observations dropped: out of step, moved during the "
+        "take, or a wrong lens?"
+        for c in figures
+        if c.rejected > MANY_REJECTED * c.points
+    ]
+    out += [
+        f"{a} and {b} by themselves contradict the other pairs by {np.rad2deg(angle):.1f} degrees"
+        for a, b, angle in contradictions
+    ]
+    if alike > ALIKE:
+        out.append(
+            f"errors of one frame are alike (variance x {alike:.0f}): the detector errs on whole "
+            "hands, and a bias that lasts is in no standard deviation here"
+        )
+    if unit.startswith("distance"):
+        out.append(f"the scale is unknown: lengths are in units of the {unit}; give --scale")
+    if not solved.fit.converged:
+        out.append("the choice of observations did not settle")
+    return tuple(out)
