@@ -11,15 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from pydantic import Field
 
 from multiview._shapes import F64
 from multiview.association import assign_hands
 from multiview.calib.scene_bundle import SceneFit, fit_scene
+from multiview.calib.scene_config import SceneConfig
 from multiview.calib.scene_covariance import scene_covariance, similar_covariance
 from multiview.calib.scene_grow import grow, robust_points
 from multiview.calib.scene_hands import order_by_opinion, turned_views, with_turned
-from multiview.calib.scene_problem import CAMERA, POSE, Bools, Ints, Observations, SceneState, Tracks
+from multiview.calib.scene_problem import (
+    CAMERA,
+    POSE,
+    Bools,
+    Ints,
+    Observations,
+    SceneState,
+    Tracks,
+)
 from multiview.calib.scene_result import SceneCamera, SceneResult
 from multiview.calib.scene_scale import (
     KnownBaseline,
@@ -29,31 +37,15 @@ from multiview.calib.scene_scale import (
     measure_length,
 )
 from multiview.calib.scene_start import check_tracks, find_pairs, focal_px, relate
-from multiview.config import Config
 from multiview.core import Camera, Detections, Pose, Rig
 from multiview.errors import CalibrationError, InputError
 
-__all__ = ["SceneConfig", "calibrate_scene"]
+__all__ = ["Solved", "calibrate_scene", "chosen_lenses", "finish", "make_tracks", "solve"]
 
 # Floats of the block that couples points and cameras: 80 MB; longer takes are thinned evenly.
 MOST_FLOATS = 10_000_000
 # Figures that are worth a warning.
-MANY_REJECTED, ALIKE, WEAK_PAIR = 0.3, 4.0, 0.01
-
-
-class SceneConfig(Config):
-    """How the scene is used.
-
-    Parameters
-    ----------
-    min_conf
-        Detections below this are not used.
-    refine_focal
-        Let every focal length move too; they were known to about 5 %.
-    """
-
-    min_conf: float = Field(0.2, ge=0, le=1)
-    refine_focal: bool = False
+MANY_REJECTED, ALIKE = 0.3, 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +97,8 @@ def calibrate_scene(
         dets = _unturned(dets, tracks, at, rig)
         tracks, at = make_tracks(dets, rig)
     pairs, R, against = relate(tracks, rig)
-    noise = float(np.median([p.sigma_px for p in pairs.values()]))
+    # pairs that went wrong are noisier: the lower quartile is that of the good ones
+    noise = float(np.quantile([p.sigma_px for p in pairs.values()], 0.25))
     start = grow(tracks, pairs, R, noise)
     solved = solve(tracks, at, dets, start, noise, config)
     solved = _associated(solved, rig, noise, config)
@@ -231,9 +224,7 @@ def finish(
     xyz = _points(solved)
     factor, turn, shift, unit, frame, scale_std = _metres(fit.state, xyz, solved, lenses, scale)
     R = fit.state.R @ turn.T
-    state = replace(
-        fit.state, R=R, t=factor * fit.state.t - np.einsum("vij,j->vi", R, shift)
-    )
+    state = replace(fit.state, R=R, t=factor * fit.state.t - np.einsum("vij,j->vi", R, shift))
     covariance = similar_covariance(covariance, R, factor, shift)
     length = np.linalg.norm(fit.residual_px, axis=-1)[fit.inlier]
     rms = float(np.sqrt((length**2).mean()))

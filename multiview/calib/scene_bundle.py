@@ -26,7 +26,15 @@ from multiview.calib.scene_problem import (
     residuals,
 )
 
-__all__ = ["PRIOR_FOCAL", "SceneFit", "adjust_scene", "fit_scene", "freedom", "observation_noise", "reduced"]
+__all__ = [
+    "PRIOR_FOCAL",
+    "SceneFit",
+    "adjust_scene",
+    "fit_scene",
+    "freedom",
+    "observation_noise",
+    "reduced",
+]
 
 # Cost (a chi-square) below which a step is not worth taking: every parameter is then within a
 # thirtieth of its own standard deviation (least squares) or a third (robust, a start for it).
@@ -116,8 +124,9 @@ def reduced(
         g[v] = a.T @ res[at].ravel()
     H[np.arange(V), 6, np.arange(V), 6] += PRIOR_FOCAL**-2
     g[:, 6] += state.log_focal * PRIOR_FOCAL**-2
-    Hp, gp = _by_point(obs, N, wJp.swapaxes(1, 2) @ Jp), _by_point(
-        obs, N, np.einsum("mki,mk->mi", wJp, res)
+    Hp, gp = (
+        _by_point(obs, N, wJp.swapaxes(1, 2) @ Jp),
+        _by_point(obs, N, np.einsum("mki,mk->mi", wJp, res)),
     )
     Hp = Hp + _marquardt(Hp, damping)
     cross = np.zeros((N, V, CAMERA, 3))
@@ -129,9 +138,7 @@ def reduced(
     half = (cross @ inverse).transpose(1, 0, 2).reshape(P, -1)
     square = H.reshape(V * CAMERA, -1)[np.ix_(on, on)]
     square = square + np.diag(damping * np.diag(square))
-    return _Reduced(
-        square - half @ flat.T, g.ravel()[on] - half @ gp.ravel(), inverse, cross, gp
-    )
+    return _Reduced(square - half @ flat.T, g.ravel()[on] - half @ gp.ravel(), inverse, cross, gp)
 
 
 def _by_point(obs: Observations, n: int, values: F64) -> F64:
@@ -316,6 +323,4 @@ def fit_scene(
         settled = bool((inlier != before_in).sum() <= UNSETTLED * len(inlier))
         if settled:
             break
-    return SceneFit(
-        state=state, inlier=inlier, sigma_px=sigma, residual_px=res, converged=settled
-    )
+    return SceneFit(state=state, inlier=inlier, sigma_px=sigma, residual_px=res, converged=settled)

@@ -60,7 +60,9 @@ def _alike(fit: SceneFit, kept: Observations, weight: F64, free: Bools, inverse:
     rows = total.reshape(len(frames), -1)[:, free.ravel()]
     # the cameras take their own share of the freedom out of the scores
     left = 1 - free.sum() / max(2 * len(kept.view) - 3 * len(np.unique(kept.point)), 1)
-    return float(np.einsum("fi,ij,fj->", rows, inverse, rows) / max(free.sum() - 1, 1) / max(left, 0.1))
+    return float(
+        np.einsum("fi,ij,fj->", rows, inverse, rows) / max(free.sum() - 1, 1) / max(left, 0.1)
+    )
 
 
 def gauge_directions(R: F64, t: F64) -> F64:

@@ -7,7 +7,7 @@ best of all pairs of rays, judged by all cameras, so a wrong ray spoils only its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import cv2
@@ -15,14 +15,22 @@ import numpy as np
 
 from multiview._shapes import F64
 from multiview.calib.bundle import CAUCHY_SIGMA, REJECT_SIGMA
-from multiview.calib.scene_bundle import fit_scene
+from multiview.calib.scene_bundle import LITTLE_FREEDOM, fit_scene, freedom, observation_noise
+from multiview.calib.scene_graph import contradicting
 from multiview.calib.scene_pairs import Pair
-from multiview.calib.scene_problem import CAMERA, POSE, Bools, SceneState, Tracks
+from multiview.calib.scene_problem import (
+    CAMERA,
+    POSE,
+    Bools,
+    SceneState,
+    Tracks,
+    residuals,
+)
 from multiview.calib.so3 import rotation_angle
 from multiview.errors import CalibrationError
 from multiview.geometry.dlt import pair_points
 
-__all__ = ["grow", "robust_points"]
+__all__ = ["grow", "resect", "robust_points"]
 
 # Points a camera needs to be posed: three fix it, and many must confirm.
 MIN_POINTS = 20
@@ -30,6 +38,8 @@ MIN_POINTS = 20
 MIN_EXPLAINED = 0.3
 # Pairs of views that propose a point, and points carried while cameras are added.
 MAX_PAIRS, CARRIED = 60, 1200
+# Growths that are compared where pairs contradict one another.
+SEEDS = 6
 # Parallax beyond which a seed gains nothing more.
 WIDE = np.deg2rad(40.0)
 # Rays that meet at less than this do not propose a point.
@@ -55,7 +65,8 @@ def grow(
     Returns
     -------
     SceneState
-        Adjusted on part of the points; those without a position are NaN.
+        Adjusted on part of the points; those without a position are NaN. Where pairs contradict one
+        another, several pairs are grown, and the one that explains most is kept.
 
     Raises
     ------
@@ -63,7 +74,50 @@ def grow(
         If a camera cannot be posed; names it.
     """
     tracks = tracks.take(_carried(tracks))
-    i, j = _seed(pairs, R)
+    # pairs that all agree need no second opinion
+    most = SEEDS if contradicting(pairs, R) else 1
+    grown: list[SceneState] = []
+    failed: CalibrationError | None = None
+    for key in _seeds(pairs, R):
+        try:
+            grown.append(_grow_from(key, tracks, pairs, R, noise_px))
+        except CalibrationError as error:
+            failed = failed or error
+        if len(grown) == most:
+            break
+    if failed is not None and not grown:
+        raise failed
+    return max(grown, key=_judge(tracks, grown))
+
+
+def _judge(tracks: Tracks, grown: list[SceneState]) -> Callable[[SceneState], float]:
+    """How well all observations are explained at the least noise that any of the states has."""
+    found = []
+    for state in grown:
+        have = np.isfinite(state.xyz).all(-1)
+        sub = tracks.take(have)
+        obs, part = sub.observations(sub.seen), replace(state, xyz=state.xyz[have])
+        res, share = residuals(part, obs), freedom(part, obs, np.ones(len(state.R)))
+        noise = observation_noise(res, obs, len(state.R), share)
+        found.append((id(state), res, np.maximum(share, LITTLE_FREEDOM), float(np.median(noise))))
+    least = min(f[3] for f in found)
+    total = max(int(tracks.seen.sum()), 1)
+    score = {}
+    for key, res, share, _ in found:
+        square = (res**2).sum(-1) / share / least**2
+        score[key] = float((1 / (1 + square / CAUCHY_SIGMA**2)).sum()) / total
+    return lambda state: score[id(state)]
+
+
+def _grow_from(
+    key: tuple[int, int],
+    tracks: Tracks,
+    pairs: Mapping[tuple[int, int], Pair],
+    R: F64,
+    noise_px: float,
+) -> SceneState:
+    """Pose all cameras, starting from one pair."""
+    i, j = key
     V = len(tracks.names)
     cam_R, cam_t = np.tile(np.eye(3), (V, 1, 1)), np.zeros((V, 3))
     cam_R[j], cam_t[j] = pairs[i, j].R, pairs[i, j].t
@@ -72,14 +126,14 @@ def grow(
     while True:
         state = _adjusted(tracks, cam_R, cam_t, posed, noise_px)
         cam_R, cam_t = state.R.copy(), state.t.copy()
+        if posed.all():
+            return state
         added = False
         for v in np.flatnonzero(~posed):
-            pose = _resect(tracks, state, R @ R[i].T @ cam_R[i], int(v), noise_px)
+            pose = resect(tracks, state, R @ R[i].T @ cam_R[i], int(v), noise_px)
             if pose is not None:
                 cam_R[v], cam_t[v] = pose
                 posed[v] = added = True
-        if posed.all() and not added:
-            return state
         if not added:
             names = ", ".join(tracks.names[v] for v in np.flatnonzero(~posed))
             raise CalibrationError(
@@ -104,8 +158,8 @@ def _carried(tracks: Tracks) -> Bools:
     return chosen
 
 
-def _seed(pairs: Mapping[tuple[int, int], Pair], R: F64) -> tuple[int, int]:
-    """Pair with many points, wide parallax, no double, and in accord with the others."""
+def _seeds(pairs: Mapping[tuple[int, int], Pair], R: F64) -> list[tuple[int, int]]:
+    """Pairs in the order of their worth: with many points, wide parallax, no double, and in accord with the others."""
 
     def worth(key: tuple[int, int]) -> float:
         i, j = key
@@ -115,12 +169,10 @@ def _seed(pairs: Mapping[tuple[int, int], Pair], R: F64) -> tuple[int, int]:
         wide = min(pair.parallax, np.pi - pair.parallax) / WIDE
         return float(pair.inlier.sum() * min(wide, 1.0) * accord * (0.01 if pair.planar else 1))
 
-    return max(pairs, key=worth)
+    return sorted(pairs, key=worth, reverse=True)
 
 
-def _adjusted(
-    tracks: Tracks, R: F64, t: F64, posed: Bools, noise_px: float
-) -> SceneState:
+def _adjusted(tracks: Tracks, R: F64, t: F64, posed: Bools, noise_px: float) -> SceneState:
     """Points of the posed cameras, and both adjusted."""
     xyz = robust_points(tracks, R, t, posed, noise_px)
     have = np.isfinite(xyz).all(-1)
@@ -178,7 +230,7 @@ def _cost(xyz: F64, R: F64, t: F64, xy: F64, A: F64, noise_px: float) -> tuple[F
     return np.asarray(np.log1p(square / CAUCHY_SIGMA**2).sum(0)), np.asarray(agree)
 
 
-def _resect(
+def resect(
     tracks: Tracks, state: SceneState, R: F64, view: int, noise_px: float
 ) -> tuple[F64, F64] | None:
     """Pose of a camera from points; None where too few agree.
@@ -193,9 +245,7 @@ def _resect(
     candidates += _pnp(xyz, xy, 3 * noise_px / float(np.sqrt(np.abs(np.linalg.det(A)).mean())))
     best, answer = -1.0, None
     for pose in candidates:
-        cost, agree = _cost(
-            xyz, pose[0][None], pose[1][None], xy[None], A[None], 2 * noise_px
-        )
+        cost, agree = _cost(xyz, pose[0][None], pose[1][None], xy[None], A[None], 2 * noise_px)
         worth = float((1 / (1 + cost)).sum())
         if worth > best and agree.sum() >= max(MIN_POINTS, MIN_EXPLAINED * len(have)):
             best, answer = worth, pose

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 from scipy.special import gammaln
 
 from multiview._shapes import F64
@@ -27,7 +28,9 @@ SCORED, REFINED = 250, 500
 # 99.9 %, with 40 %, 670.
 BATCH, MOST, CONFIDENCE = 30, 720, 0.999
 # Hypotheses that are refined.
-KEPT = 3
+KEPT = 6
+# Distance of the rotations that are tried for cameras that look at the same place.
+GRID = np.deg2rad(30.0)
 # Fewer common points leave a pose to chance: five are a sample, and as many must confirm it.
 MIN_SHARED = 20
 # log10 of the number of chance agreements as good as this that may be expected.
@@ -37,6 +40,8 @@ MIN_PARALLAX = np.deg2rad(2.0)
 # A homography explains the pair if its median error is below this many sigmas: errors of a plane's
 # points have length 1.18 sigma in the median in each picture, 1.67 as a difference of two.
 PLANAR_SIGMA = 2.5
+# Steps of the refinement, the fall of its chi-square that ends it, and rounds of measuring noise.
+PAIR_STEPS, PAIR_SETTLED, NOISE_ROUNDS = 25, 0.05, 3
 # An error normal to an epipolar line, whose median is 0.67 sigma.
 MEDIAN_NORMAL = 0.6745
 
@@ -125,7 +130,8 @@ def _hypotheses(
     rng = np.random.default_rng(seed)
     n = len(first)
     part = rng.permutation(n)[:SCORED]
-    best: list[tuple[float, float, F64]] = []
+    grid = _towards(first, second)
+    best = _best([], grid, sampson_px(grid, first[part], second[part], px), size)
     drawn, needed = 0, float(MOST)
     while drawn < min(MOST, needed):
         sample = rng.random((BATCH, n)).argpartition(5, axis=1)[:, :5] if n > 5 else None
@@ -136,14 +142,55 @@ def _hypotheses(
         if not len(E):
             continue
         error = sampson_px(E, first[part], second[part], px)
-        surprise, threshold = _surprise(error, size)
-        for h in surprise.argsort()[:KEPT]:
-            best.append((float(surprise[h]), float(threshold[h]), E[h]))
-        best = sorted(best, key=lambda b: b[0])[:KEPT]
+        best = _best(best, E, error, size)
         inliers = np.abs(sampson_px(best[0][2], first[part], second[part], px)) <= best[0][1]
         share = float(np.mean(inliers))
         needed = np.log(1 - CONFIDENCE) / np.log(max(1 - share**5, 1e-12))
     return best
+
+
+def _best(
+    known: list[tuple[float, float, F64]], E: F64, error: F64, size: tuple[float, float]
+) -> list[tuple[float, float, F64]]:
+    """Add hypotheses with their errors to those that are known; keep the least likely chances."""
+    surprise, threshold = _surprise(error, size)
+    first = surprise.argsort()[:KEPT]
+    known = known + [(float(surprise[h]), float(threshold[h]), E[h]) for h in first]
+    return sorted(known, key=lambda b: b[0])[:KEPT]
+
+
+def _towards(first: F64, second: F64) -> F64:
+    """Essential matrices of cameras that look at the same place, from all rotations, (G, 3, 3).
+
+    Far away and small, as a hand is, points tell little to five rays; but then both cameras see
+    them about the middle of their volume, which leaves only the rotation to be tried.
+    """
+    a, b = np.append(np.median(first, 0), 1.0), np.append(np.median(second, 0), 1.0)
+    far = float(np.clip(first.std() / max(float(second.std()), 1e-12), 0.5, 2.0))
+    t = far * b - _ROTATIONS @ a
+    size = np.linalg.norm(t, axis=-1, keepdims=True)
+    t = t / np.where(size > 1e-9, size, 1.0)
+    skew = np.cross(np.eye(3), t[:, None])
+    return np.asarray(skew @ _ROTATIONS)
+
+
+def _rotation_grid(step: float) -> F64:
+    """Rotations about ``step`` radians apart, evenly over all, shape (G, 3, 3).
+
+    Unit quaternions by Shoemake's three angles.
+    """
+    n = round(2 * np.pi / step)
+    w = (np.arange(max(n // 4, 1)) + 0.5) / max(n // 4, 1)
+    angle = 2 * np.pi * np.arange(n) / n
+    w, a, b = (x.ravel() for x in np.meshgrid(w, angle, angle, indexing="ij"))
+    low, high = np.sqrt(1 - w), np.sqrt(w)
+    quaternion = np.stack(
+        [low * np.sin(a), low * np.cos(a), high * np.sin(b), high * np.cos(b)], -1
+    )
+    return np.asarray(Rotation.from_quat(quaternion[quaternion[:, 3] >= 0]).as_matrix())
+
+
+_ROTATIONS = _rotation_grid(GRID)
 
 
 def pair_depths(R: F64, t: F64, first: F64, second: F64) -> tuple[F64, F64]:
@@ -183,40 +230,77 @@ def _cross_matrix(t: F64) -> F64:
 def pair_jacobian(
     R: F64, t: F64, first: F64, second: F64, px: tuple[float, float]
 ) -> tuple[F64, F64]:
-    """Sampson errors (n,) and their derivatives (n, 5), the denominators held."""
-    turned, b = _homogeneous(first) @ R.T, _homogeneous(second)
-    E = _cross_matrix(t) @ R
-    line1, line2 = b @ E, _homogeneous(first) @ E.T
-    slope = (line1[:, :2] ** 2).sum(-1) / px[0] ** 2 + (line2[:, :2] ** 2).sum(-1) / px[1] ** 2
-    size = np.sqrt(np.maximum(slope, 1e-300))[:, None]
-    J = np.empty((len(first), 5))
-    J[:, :3] = np.cross(turned, np.cross(b, t))
-    J[:, 3:] = np.cross(turned, b) @ _tangents(t)
-    return (line2 * b).sum(-1) / size[:, 0], J / size
+    """Sampson errors (n,) and their derivatives (n, 5) by rotation and the tangents of t."""
+    a, b, T = _homogeneous(first), _homogeneous(second), _cross_matrix(t)
+    E = T @ R
+    turns = [T @ _cross_matrix(axis) @ R for axis in np.eye(3)]
+    shifts = [_cross_matrix(axis) @ R for axis in _tangents(t).T]
+    dE = np.stack(turns + shifts)
+    inverse = np.array([px[0], px[1]]) ** -2.0
+    line1, line2 = (b @ E)[:, :2], (a @ E.T)[:, :2]
+    slope = inverse[0] * (line1**2).sum(-1) + inverse[1] * (line2**2).sum(-1)
+    size = np.sqrt(np.maximum(slope, 1e-300))
+    value = ((a @ E.T) * b).sum(-1)
+    d1 = np.einsum("ni,kij->nkj", b, dE[:, :, :2])
+    d2 = np.einsum("kij,nj->nki", dE, a)
+    d_value = np.einsum("nki,ni->nk", d2, b)
+    half = inverse[0] * np.einsum("nkj,nj->nk", d1, line1)
+    half += inverse[1] * np.einsum("nki,ni->nk", d2[:, :, :2], line2)
+    J = d_value / size[:, None] - (value / size**3)[:, None] * half
+    return value / size, np.asarray(J)
+
+
+def _loss(error: F64, sigma: float) -> float:
+    return float(np.log1p((error / sigma / CAUCHY_SIGMA) ** 2).sum() * CAUCHY_SIGMA**2)
 
 
 def refine_pair(
     R: F64, t: F64, first: F64, second: F64, px: tuple[float, float], sigma: float
 ) -> tuple[F64, F64, F64, float, float]:
     """Minimise Sampson's error with Cauchy's loss; return R, t, covariance, cost and sigma."""
-    H = np.eye(5)
-    for step in range(12):
-        error, J = pair_jacobian(R, t, first, second, px)
-        inside = np.abs(error) < 3 * sigma
-        if step and inside.sum() > MIN_SHARED // 2:
-            sigma = max(float(np.median(np.abs(error[inside]))) / MEDIAN_NORMAL, NOISE_FLOOR_PX)
-        weight = 1 / (1 + (error / sigma / CAUCHY_SIGMA) ** 2) / sigma**2
-        H = (J * weight[:, None]).T @ J
-        delta = -np.linalg.solve(H + 1e-9 * np.trace(H) * np.eye(5), J.T @ (weight * error))
-        delta = delta * min(1.0, 0.3 / max(float(np.abs(delta).max()), 1e-300))
-        R = exp_so3(delta[:3]) @ R
-        t = t + _tangents(t) @ delta[3:]
-        t = t / np.linalg.norm(t)
-        if float(np.sqrt(delta @ H @ delta)) < 0.01:
+    for _ in range(NOISE_ROUNDS):
+        R, t, H = _minimise(R, t, first, second, px, sigma)
+        error, _ = pair_jacobian(R, t, first, second, px)
+        before = sigma
+        sigma = max(_spread(error), NOISE_FLOOR_PX)
+        if abs(sigma / before - 1) < 0.05:
             break
-    error, _ = pair_jacobian(R, t, first, second, px)
-    cost = float(np.log1p((error / sigma / CAUCHY_SIGMA) ** 2).sum() * CAUCHY_SIGMA**2)
-    return R, t, np.asarray(np.linalg.pinv(H, hermitian=True)), cost, sigma
+    return R, t, np.asarray(np.linalg.pinv(H, hermitian=True)), _loss(error, sigma), sigma
+
+
+def _spread(error: F64) -> float:
+    """Noise of errors of which up to half are gross."""
+    size = np.abs(error)
+    near = size[size < 3 * float(np.median(size)) / MEDIAN_NORMAL]
+    return float(np.median(near)) / MEDIAN_NORMAL if near.size else 0.0
+
+
+def _minimise(
+    R: F64, t: F64, first: F64, second: F64, px: tuple[float, float], sigma: float
+) -> tuple[F64, F64, F64]:
+    """Levenberg-Marquardt on rotation and direction, the noise given; also the information."""
+    error, J = pair_jacobian(R, t, first, second, px)
+    cost, damping = _loss(error, sigma), 1e-3
+    H = np.eye(5)
+    for _ in range(PAIR_STEPS):
+        weight = 1 / (1 + (error / sigma / CAUCHY_SIGMA) ** 2) / sigma**2
+        H, g = (J * weight[:, None]).T @ J, J.T @ (weight * error)
+        step = -np.linalg.solve(H + damping * np.diag(np.diag(H) + 1e-9 * np.trace(H)), g)
+        turned = exp_so3(step[:3]) @ R
+        moved = t + _tangents(t) @ step[3:]
+        moved = moved / np.linalg.norm(moved)
+        new_error, new_J = pair_jacobian(turned, moved, first, second, px)
+        new = _loss(new_error, sigma)
+        if new < cost:
+            settled = cost - new < PAIR_SETTLED
+            R, t, error, J, cost, damping = turned, moved, new_error, new_J, new, damping / 10
+            if settled:
+                break
+        else:
+            damping *= 10
+            if damping > 1e6:
+                break
+    return R, t, H
 
 
 def estimate_pair(
@@ -248,9 +332,7 @@ def estimate_pair(
     n = len(first)
     if n < MIN_SHARED:
         return None
-    found = [
-        h for h in _hypotheses(first, second, px, size_px, seed) if h[0] < MEANINGFUL
-    ]
+    found = [h for h in _hypotheses(first, second, px, size_px, seed) if h[0] < MEANINGFUL]
     if not found:
         return None
     part = np.random.default_rng(seed + 1).permutation(n)[:REFINED]
@@ -283,8 +365,7 @@ def _finish(
     error = sampson_px(_cross_matrix(t) @ R, first, second, px)
     z1, z2 = pair_depths(R, t, first, second)
     ahead = (z1 > 0) & (z2 > 0)
-    near = np.abs(error) < 3 * np.median(np.abs(error)) / MEDIAN_NORMAL
-    sigma = max(float(np.median(np.abs(error[near]))) / MEDIAN_NORMAL, NOISE_FLOOR_PX)
+    sigma = max(_spread(error), NOISE_FLOOR_PX)
     inlier = ahead & (np.abs(error) < 3 * sigma)
     if inlier.sum() < MIN_SHARED // 2:
         return None

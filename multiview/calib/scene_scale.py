@@ -61,7 +61,9 @@ def parse_scale(
     pairs = [(a, b) for a in names for b in names if f"{a}-{b}" == ends and a != b]
     if not pairs:
         what = "cameras" if kind == "baseline" else "keypoints"
-        raise InputError(f"scale {text!r}: {ends!r} are no two {what}", f"known: {', '.join(names)}")
+        raise InputError(
+            f"scale {text!r}: {ends!r} are no two {what}", f"known: {', '.join(names)}"
+        )
     try:
         metres = float(number)
     except ValueError:

@@ -16,7 +16,7 @@ __all__ = ["check_tracks", "find_pairs", "relate"]
 # With many cameras, each is paired with this many: triangles enough to outvote wrong pairs.
 PARTNERS = 6
 # A rotation less sure than this says nothing.
-VAGUE = np.deg2rad(10.0)
+VAGUE = np.deg2rad(15.0)
 # Triangles that must close for a pair to stay, and how many make a vote.
 CLOSING, MIN_TRIANGLES = 0.25, 3
 
@@ -44,7 +44,9 @@ def check_tracks(tracks: Tracks) -> None:
         )
 
 
-def find_pairs(tracks: Tracks, rig: Rig, *, everything: bool = False) -> dict[tuple[int, int], Pair]:
+def find_pairs(
+    tracks: Tracks, rig: Rig, *, everything: bool = False
+) -> dict[tuple[int, int], Pair]:
     """Relative poses of pairs of cameras that share enough points and are worth using.
 
     Parameters

@@ -1,6 +1,7 @@
 """The verbs of the command line: what each takes, as a strict configuration that can run."""
 
 from multiview.config import Config
+from multiview.verbs.calib import CalibScene
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models
@@ -10,6 +11,7 @@ __all__ = ["VERBS"]
 VERBS: dict[str, type[Config]] = {
     "init": Init,
     "calibrate": Calibrate,
+    "calib scene": CalibScene,
     "detect": Detect,
     "triangulate": Triangulate,
     "label": Label,
