@@ -17,16 +17,18 @@ import os
 import platform
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 import multiview as mv
+from multiview.association import assign_hands
 from multiview.calib.scene import calibrate_scene
+from multiview.calib.scene_problem import SceneState
 from multiview.calib.scene_refine import refine_rig
 from multiview.calib.scene_result import SceneResult
-from multiview.calib.scene_scale import KnownBaseline, align_poses
-from multiview.calib.scene_problem import SceneState
+from multiview.calib.scene_scale import align_poses
 from multiview.calib.so3 import rotation_angle
 from multiview.core import Camera, Detections, Intrinsics, Pose, Rig
 from multiview.formats.caliscope import read_caliscope_rig, read_holistic_csv
@@ -136,7 +138,7 @@ def relative(rig, truth):
     return np.rad2deg(turn), np.rad2deg(way)
 
 
-def figures(name, result: SceneResult, truth, seconds, unit="mm", factor=1000.0):
+def figures(name, result: SceneResult, truth, seconds, factor=1000.0, warn=True):
     _, turn, place = similar(result.rig, truth)
     pair_turn, pair_way = relative(result.rig, truth)
     row(
@@ -151,7 +153,7 @@ def figures(name, result: SceneResult, truth, seconds, unit="mm", factor=1000.0)
         f"{result.alike:.1f}",
         f"{seconds:.1f}",
     )
-    for w in result.warnings:
+    for w in result.warnings if warn else ():
         print(f"    look at: {w}")
 
 
@@ -188,12 +190,12 @@ def detected(cache, name, capture):
     return read_detections(path)
 
 
-def from_truth(folder, dets, noise_px, seed=0):
-    """The detections' own pattern of found points at their true places plus noise."""
-    xy = np.load(folder / "truth.npz")["xy"]
-    rng = np.random.default_rng(seed)
-    del xy, rng, noise_px
-    return dets
+def at_truth(folder, dets, noise_px):
+    """Return the found points at their true places plus independent noise."""
+    truth = np.load(folder / "truth.npz")["kp2d"].transpose(1, 0, 2, 3)[:, :, None]
+    found = dets.valid
+    noise = np.random.default_rng(0).normal(0, noise_px, dets.xy_px.shape)
+    return replace(dets, xy_px=np.where(found[..., None], truth + noise, np.nan))
 
 
 def rendered(cache):
@@ -207,7 +209,12 @@ def rendered(cache):
         result, seconds = timed(calibrate_scene, dets, truth)
         figures(f"{name} from hands", result, truth, seconds)
         result, seconds = timed(refine_rig, truth, dets)
-        figures(f"{name} refined from the truth", result, truth, seconds)
+        figures(f"{name} adjusted from the truth", result, truth, seconds, warn=False)
+        sorted_dets, _ = assign_hands(dets, truth)
+        for noise in (1.0, 4.0):
+            clean = at_truth(folder, sorted_dets, noise)
+            result, seconds = timed(calibrate_scene, clean, truth)
+            figures(f"{name} truth + {noise:.0f} px noise", result, truth, seconds, warn=False)
 
 
 def real(cache):
@@ -216,10 +223,11 @@ def real(cache):
     folder = SHARED / "data" / "pyxy3d_4cam_holistic"
     published = read_caliscope_rig(folder / "config.toml")
     csv = folder / "recording_1/HOLISTIC/xy_HOLISTIC.csv"
-    for trust in (False, True):
-        dets = read_holistic_csv(csv, trust_sides=trust)
-        result, seconds = timed(calibrate_scene, dets, published)
-        figures(f"pyxy3d hands, sides {'kept' if trust else 'free'}", result, published, seconds)
+    dets = read_holistic_csv(csv)
+    result, seconds = timed(calibrate_scene, dets, published)
+    figures("pyxy3d from hands", result, published, seconds)
+    result, seconds = timed(refine_rig, published, dets)
+    figures("pyxy3d adjusted from published", result, published, seconds)
     folder = SHARED / "data" / "handpose3d_2cam"
     rig = read_handpose3d_rig(folder, (720, 720))
 

@@ -8,23 +8,18 @@ adjusted together. Two hands are told apart by geometry, first pair by pair, the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from multiview._shapes import F64
-from multiview.association import assign_hands
-from multiview.calib.scene_bundle import SceneFit, fit_scene
 from multiview.calib.scene_config import SceneConfig
 from multiview.calib.scene_covariance import scene_covariance, similar_covariance
-from multiview.calib.scene_grow import grow, robust_points
+from multiview.calib.scene_grow import grow
 from multiview.calib.scene_hands import order_by_opinion, turned_views, with_turned
+from multiview.calib.scene_pick import Takes, pick
 from multiview.calib.scene_problem import (
-    CAMERA,
-    POSE,
-    Bools,
     Ints,
-    Observations,
     SceneState,
     Tracks,
 )
@@ -36,27 +31,15 @@ from multiview.calib.scene_scale import (
     align_poses,
     measure_length,
 )
+from multiview.calib.scene_solve import Solved, chosen_lenses, confident, make_tracks, posed_rig
 from multiview.calib.scene_start import check_tracks, find_pairs, focal_px, relate
-from multiview.core import Camera, Detections, Pose, Rig
-from multiview.errors import CalibrationError, InputError
+from multiview.core import Detections, Rig
+from multiview.errors import InputError
 
-__all__ = ["Solved", "calibrate_scene", "chosen_lenses", "finish", "make_tracks", "solve"]
+__all__ = ["calibrate_scene", "finish"]
 
-# Floats of the block that couples points and cameras: 80 MB; longer takes are thinned evenly.
-MOST_FLOATS = 10_000_000
 # Figures that are worth a warning.
 MANY_REJECTED, ALIKE = 0.3, 4.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Solved:
-    """A fit with the tracks it belongs to: positions ``at`` of (F, H, K), flattened."""
-
-    fit: SceneFit
-    obs: Observations
-    free: Bools
-    at: Ints
-    detections: Detections
 
 
 def calibrate_scene(
@@ -90,7 +73,7 @@ def calibrate_scene(
     """
     config = config or SceneConfig()
     rig = chosen_lenses(dets, lenses)
-    dets = _confident(order_by_opinion(dets), config.min_conf)
+    dets = confident(order_by_opinion(dets), config.min_conf)
     tracks, at = make_tracks(dets, rig)
     check_tracks(tracks)
     if not dets.hands and dets.conf.shape[2] > 1:
@@ -99,44 +82,11 @@ def calibrate_scene(
     pairs, R, against = relate(tracks, rig)
     # pairs that went wrong are noisier: the lower quartile is that of the good ones
     noise = float(np.quantile([p.sigma_px for p in pairs.values()], 0.25))
-    start = grow(tracks, pairs, R, noise)
-    solved = solve(tracks, at, dets, start, noise, config)
-    solved = _associated(solved, rig, noise, config)
+    grown = grow(tracks, pairs, R, noise)
+    solved = pick(grown, Takes(tracks=tracks, at=at, detections=dets, lenses=rig), noise, config)
     names = tracks.names
     contradictions = tuple((names[i], names[j], a) for (i, j), a in sorted(against.items()))
     return finish(solved, rig, scale, contradictions)
-
-
-def chosen_lenses(dets: Detections, lenses: Rig) -> Rig:
-    """The cameras of the detections, checked against the size of their pictures."""
-    rig = lenses.select(dets.camera_names)
-    if dets.size_wh:
-        rig.check_sizes(dets.size_wh)
-    return rig
-
-
-def _confident(dets: Detections, min_conf: float) -> Detections:
-    keep = dets.conf >= min_conf
-    return replace(
-        dets,
-        xy_px=np.where(keep[..., None], dets.xy_px, np.nan),
-        conf=np.where(keep, dets.conf, 0.0),
-    )
-
-
-def make_tracks(dets: Detections, rig: Rig) -> tuple[Tracks, Ints]:
-    """Points that at least two cameras saw, and where they are in (F, H, K), flattened."""
-    V, F, H, K = dets.conf.shape
-    xy = dets.xy_px.reshape(V, -1, 2)
-    seen = np.isfinite(xy).all(-1).sum(0) >= 2
-    frames = np.repeat(np.arange(F), H * K)
-    most = MOST_FLOATS // (V * CAMERA * 3)
-    if seen.sum() > most:
-        # whole frames, evenly: points of one frame tell much the same
-        step = int(np.ceil(seen.sum() / most))
-        seen &= frames % step == 0
-    at = np.flatnonzero(seen)
-    return Tracks.of(rig, xy[:, at], frames[at]), at
 
 
 def _unturned(dets: Detections, tracks: Tracks, at: Ints, rig: Rig) -> Detections:
@@ -147,68 +97,6 @@ def _unturned(dets: Detections, tracks: Tracks, at: Ints, rig: Rig) -> Detection
         return dets
     whole = Tracks.of(rig, dets.xy_px.reshape(V, -1, 2), np.repeat(np.arange(F), H * K))
     return with_turned(dets, turned_views(whole, pairs, (F, K), focal_px(rig)))
-
-
-def solve(
-    tracks: Tracks,
-    at: Ints,
-    dets: Detections,
-    start: SceneState,
-    noise_px: float,
-    config: SceneConfig,
-) -> Solved:
-    """Adjust all cameras and points from poses that are about right."""
-    V = len(tracks.names)
-    start = start.in_camera(0)
-    free = np.zeros((V, CAMERA), bool)
-    free[1:, :POSE] = True
-    free[:, POSE] = config.refine_focal
-    xyz = robust_points(tracks, start.R, start.t, np.ones(V, bool), noise_px)
-    have = np.isfinite(xyz).all(-1)
-    sub = tracks.take(have)
-    obs = sub.observations(sub.seen)
-    thin = [
-        n for n, c in zip(tracks.names, np.bincount(obs.view, minlength=V), strict=True) if c < 3
-    ]
-    if thin:
-        raise CalibrationError(
-            f"camera {', '.join(thin)}: none of its points agree with the other cameras",
-            "check that it is in step with the others and that its intrinsics are right",
-        )
-    fit = fit_scene(replace(start, xyz=xyz[have]), obs, free)
-    return Solved(fit=fit, obs=obs, free=free, at=at[have], detections=dets)
-
-
-def _associated(solved: Solved, rig: Rig, noise_px: float, config: SceneConfig) -> Solved:
-    """Sort two hands once more with the rig that is now known, and adjust again."""
-    dets = solved.detections
-    if dets.hands or dets.conf.shape[2] < 2:
-        return solved
-    state = solved.fit.state
-    sorted_dets, _ = assign_hands(dets, posed_rig(state, rig, "", ""))
-    tracks, at = make_tracks(sorted_dets, rig)
-    again = solve(tracks, at, sorted_dets, state, float(np.median(solved.fit.sigma_px)), config)
-    better = again.fit.inlier.sum() >= solved.fit.inlier.sum()
-    return again if better else solved
-
-
-def posed_rig(state: SceneState, lenses: Rig, unit: str, about: str) -> Rig:
-    """Cameras of a state with their lenses."""
-    cameras = []
-    for v, camera in enumerate(lenses.cameras):
-        i = camera.intrinsics
-        scale = float(np.exp(state.log_focal[v]))
-        K = i.K.copy()
-        K[[0, 1], [0, 1]] *= scale
-        U, _, Vt = np.linalg.svd(state.R[v])  # rounding errors of many small turns
-        cameras.append(
-            Camera(
-                name=camera.name,
-                intrinsics=replace(i, K=K) if scale != 1 else i,
-                cam_from_world=Pose(R=U @ Vt, t=state.t[v]),
-            )
-        )
-    return Rig(cameras=tuple(cameras), unit=unit, about=about)
 
 
 def finish(

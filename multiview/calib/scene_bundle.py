@@ -132,7 +132,7 @@ def reduced(
     cross = np.zeros((N, V, CAMERA, 3))
     cross[obs.point, obs.view] = wJc.swapaxes(1, 2) @ Jp
     cross = np.ascontiguousarray(cross.reshape(N, -1, 3)[:, on])
-    inverse = np.linalg.inv(Hp)
+    inverse = np.asarray(np.linalg.inv(Hp), np.float64)
     P = int(on.sum())
     flat = cross.transpose(1, 0, 2).reshape(P, -1)
     half = (cross @ inverse).transpose(1, 0, 2).reshape(P, -1)
@@ -158,7 +158,7 @@ def _marquardt(H: F64, damping: float) -> F64:
 
 
 def scale_direction(state: SceneState, free: Bools) -> F64:
-    """Unit vector in the free parameters that only changes the scale of the rig."""
+    """Return the unit vector in the free parameters that only changes the scale of the rig."""
     out = np.zeros(free.shape)
     out[:, 3:POSE] = state.t
     flat = out[free]
@@ -166,9 +166,10 @@ def scale_direction(state: SceneState, free: Bools) -> F64:
 
 
 def _step(state: SceneState, system: _Reduced, free: Bools) -> tuple[F64, F64] | None:
-    """Steps of cameras (V, 7) and points (N, 3); None where the system is singular."""
+    """Solve for steps of cameras (V, 7) and points (N, 3); None where the system is singular."""
     along = scale_direction(state, free)
-    size = np.sqrt(np.maximum(np.diag(system.H), 1e-300))
+    diagonal = np.diag(system.H)
+    size = np.sqrt(np.maximum(diagonal, 1e-12 * max(float(diagonal.max()), 1e-300)))
     # what has no gradient (the scale) is held, instead of left to rounding errors
     scaled = system.H / np.outer(size, size)
     held = along / size

@@ -1,4 +1,4 @@
-"""Settings of a calibration from the scene; by itself, so that the command line starts fast."""
+"""Settings of a calibration from the scene; shared by finding and refining."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ matrix whose eigenvectors hold the solutions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 from multiview._shapes import F64
 
 __all__ = ["five_point"]
+
+Exponents = Sequence[tuple[int, ...]]
 
 # Exponents of x, y, z in the orders that the elimination needs.
 _LINEAR = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)]
@@ -29,12 +32,13 @@ _CUBIC = [
 REAL = 1e-6
 
 
-def _products(left: list[tuple[int, ...]], right: list[tuple[int, ...]], out: list) -> F64:  # type: ignore[type-arg]
+def _products(left: Exponents, right: Exponents, out: Exponents) -> F64:
     """Tensor that multiplies polynomials: out[k] = sum T[i, j, k] left[i] right[j]."""
+    at = {exponents: k for k, exponents in enumerate(out)}
     T = np.zeros((len(left), len(right), len(out)))
     for i, a in enumerate(left):
         for j, b in enumerate(right):
-            T[i, j, out.index(tuple(np.add(a, b).tolist()))] = 1
+            T[i, j, at[tuple(m + n for m, n in zip(a, b, strict=True))]] = 1
     return T
 
 

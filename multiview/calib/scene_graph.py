@@ -31,14 +31,14 @@ ROUNDS = 25
 
 
 def groups(pairs: Pairs, views: int) -> Ints:
-    """Number of the connected group of every camera, shape (V,)."""
+    """Find the number of the connected group of every camera, shape (V,)."""
     i, j = np.array([k for k in pairs]).reshape(-1, 2).T
     graph = csr_matrix((np.ones(len(i)), (i, j)), shape=(views, views))
     return np.asarray(connected_components(graph, directed=False)[1], np.intp)
 
 
 def _tolerance(*stds: float) -> float:
-    return max(CLOSE_FLOOR, CLOSE_SIGMA * float(np.sqrt(sum(s * s for s in stds))))
+    return float(max(CLOSE_FLOOR, CLOSE_SIGMA * np.sqrt(sum(s * s for s in stds))))
 
 
 def triangle_votes(pairs: Pairs, views: int) -> dict[tuple[int, int], tuple[int, int]]:
@@ -60,7 +60,7 @@ def triangle_votes(pairs: Pairs, views: int) -> dict[tuple[int, int], tuple[int,
 def average_rotations(pairs: Pairs, views: int) -> F64:
     """Rotations ``cam_from_world`` (V, 3, 3) of a connected graph; the first camera's is 1."""
     votes = triangle_votes(pairs, views)
-    cost = {k: p.rotation_std * _doubt(*votes[k]) for k, p in pairs.items()}
+    cost = {k: float(np.hypot(p.rotation_std, _doubt(*votes[k]))) for k, p in pairs.items()}
     R = _along_tree(pairs, cost, views)
     i, j = np.array(list(pairs)).T
     R_ij = np.stack([p.R for p in pairs.values()])
@@ -79,8 +79,8 @@ def average_rotations(pairs: Pairs, views: int) -> F64:
 
 
 def _doubt(closed: int, total: int) -> float:
-    """Factor on the expected error of a pair that few triangles confirm."""
-    return (total + 2.0) / (closed + 1.0)
+    """Return the expected error (rad) of a pair as far as it may be wrong: then a radian."""
+    return (total - closed) / (total + 1.0)
 
 
 def _along_tree(pairs: Pairs, cost: dict[tuple[int, int], float], views: int) -> F64:

@@ -7,7 +7,7 @@ best of all pairs of rays, judged by all cameras, so a wrong ray spoils only its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import cv2
@@ -15,7 +15,7 @@ import numpy as np
 
 from multiview._shapes import F64
 from multiview.calib.bundle import CAUCHY_SIGMA, REJECT_SIGMA
-from multiview.calib.scene_bundle import LITTLE_FREEDOM, fit_scene, freedom, observation_noise
+from multiview.calib.scene_bundle import fit_scene
 from multiview.calib.scene_graph import contradicting
 from multiview.calib.scene_pairs import Pair
 from multiview.calib.scene_problem import (
@@ -24,7 +24,6 @@ from multiview.calib.scene_problem import (
     Bools,
     SceneState,
     Tracks,
-    residuals,
 )
 from multiview.calib.so3 import rotation_angle
 from multiview.errors import CalibrationError
@@ -38,7 +37,7 @@ MIN_POINTS = 20
 MIN_EXPLAINED = 0.3
 # Pairs of views that propose a point, and points carried while cameras are added.
 MAX_PAIRS, CARRIED = 60, 1200
-# Growths that are compared where pairs contradict one another.
+# Growths that are tried where pairs contradict one another.
 SEEDS = 6
 # Parallax beyond which a seed gains nothing more.
 WIDE = np.deg2rad(40.0)
@@ -48,7 +47,7 @@ NARROW = np.deg2rad(1.0)
 
 def grow(
     tracks: Tracks, pairs: Mapping[tuple[int, int], Pair], R: F64, noise_px: float
-) -> SceneState:
+) -> list[SceneState]:
     """Pose all cameras.
 
     Parameters
@@ -64,9 +63,9 @@ def grow(
 
     Returns
     -------
-    SceneState
-        Adjusted on part of the points; those without a position are NaN. Where pairs contradict one
-        another, several pairs are grown, and the one that explains most is kept.
+    list of SceneState
+        Adjusted on part of the points; those without a position are NaN. One where all pairs agree;
+        otherwise several, each grown from another pair.
 
     Raises
     ------
@@ -87,26 +86,7 @@ def grow(
             break
     if failed is not None and not grown:
         raise failed
-    return max(grown, key=_judge(tracks, grown))
-
-
-def _judge(tracks: Tracks, grown: list[SceneState]) -> Callable[[SceneState], float]:
-    """How well all observations are explained at the least noise that any of the states has."""
-    found = []
-    for state in grown:
-        have = np.isfinite(state.xyz).all(-1)
-        sub = tracks.take(have)
-        obs, part = sub.observations(sub.seen), replace(state, xyz=state.xyz[have])
-        res, share = residuals(part, obs), freedom(part, obs, np.ones(len(state.R)))
-        noise = observation_noise(res, obs, len(state.R), share)
-        found.append((id(state), res, np.maximum(share, LITTLE_FREEDOM), float(np.median(noise))))
-    least = min(f[3] for f in found)
-    total = max(int(tracks.seen.sum()), 1)
-    score = {}
-    for key, res, share, _ in found:
-        square = (res**2).sum(-1) / share / least**2
-        score[key] = float((1 / (1 + square / CAUCHY_SIGMA**2)).sum()) / total
-    return lambda state: score[id(state)]
+    return grown
 
 
 def _grow_from(
@@ -159,7 +139,7 @@ def _carried(tracks: Tracks) -> Bools:
 
 
 def _seeds(pairs: Mapping[tuple[int, int], Pair], R: F64) -> list[tuple[int, int]]:
-    """Pairs in the order of their worth: with many points, wide parallax, no double, and in accord with the others."""
+    """Sort pairs by their worth: many points, wide parallax, no double, accord with the others."""
 
     def worth(key: tuple[int, int]) -> float:
         i, j = key
@@ -167,7 +147,7 @@ def _seeds(pairs: Mapping[tuple[int, int], Pair], R: F64) -> list[tuple[int, int
         off = float(rotation_angle(pair.R @ R[i] @ R[j].T))
         accord = 1 / (1 + (off / max(3 * pair.rotation_std, np.deg2rad(1))) ** 2)
         wide = min(pair.parallax, np.pi - pair.parallax) / WIDE
-        return float(pair.inlier.sum() * min(wide, 1.0) * accord * (0.01 if pair.planar else 1))
+        return float(pair.inlier.sum() * min(wide, 1.0) * accord * (0.01 if pair.shallow else 1))
 
     return sorted(pairs, key=worth, reverse=True)
 
@@ -175,7 +155,7 @@ def _seeds(pairs: Mapping[tuple[int, int], Pair], R: F64) -> list[tuple[int, int
 def _adjusted(tracks: Tracks, R: F64, t: F64, posed: Bools, noise_px: float) -> SceneState:
     """Points of the posed cameras, and both adjusted."""
     xyz = robust_points(tracks, R, t, posed, noise_px)
-    have = np.isfinite(xyz).all(-1)
+    have = np.asarray(np.isfinite(xyz).all(-1))
     use = posed[:, None] & have
     sub = tracks.take(have)
     state = SceneState(R=R, t=t, log_focal=np.zeros(len(R)), xyz=xyz[have])
@@ -253,7 +233,7 @@ def resect(
 
 
 def _linear_position(R: F64, xyz: F64, xy: F64, noise_px: float) -> F64:
-    """Translation of a camera of known rotation, by reweighted linear least squares."""
+    """Find the translation of a camera of known rotation, by reweighted linear least squares."""
     turned = xyz @ R.T
     # (turned + t)_xy = xy (turned + t)_z
     rows = np.zeros((len(xy), 2, 3))
@@ -263,11 +243,10 @@ def _linear_position(R: F64, xyz: F64, xy: F64, noise_px: float) -> F64:
     weight, t = np.ones(len(xy)), np.zeros(3)
     for _ in range(20):
         A = (rows * weight[:, None, None]).reshape(-1, 3)
-        t = np.linalg.lstsq(A, (right * weight[:, None]).ravel(), rcond=None)[0]
-        error = np.linalg.norm(rows @ t - right, axis=-1)
-        middle = max(float(np.median(error)), 1e-12)
-        weight = 1 / np.maximum(error, 0.1 * middle) ** 0.5
-    return np.asarray(t)
+        t = np.asarray(np.linalg.lstsq(A, (right * weight[:, None]).ravel(), rcond=None)[0])
+        error = np.sqrt(((rows @ t - right) ** 2).sum(-1))
+        weight = 1 / np.sqrt(np.maximum(error, max(0.1 * float(np.median(error)), 1e-12)))
+    return t
 
 
 def _pnp(xyz: F64, xy: F64, tolerance: float) -> list[tuple[F64, F64]]:
@@ -278,4 +257,5 @@ def _pnp(xyz: F64, xy: F64, tolerance: float) -> list[tuple[F64, F64]]:
     )  # fmt: skip
     if not ok:
         return []
-    return [(np.asarray(cv2.Rodrigues(turn)[0]), np.asarray(t).ravel())]
+    R = np.asarray(cv2.Rodrigues(turn)[0], np.float64)
+    return [(R, np.asarray(t, np.float64).ravel())]

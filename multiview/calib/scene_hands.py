@@ -14,13 +14,14 @@ from dataclasses import replace
 import numpy as np
 
 from multiview._shapes import F64
-from multiview.calib.scene_pairs import Pair, sampson_px
+from multiview.calib.scene_pairs import Pair
 from multiview.calib.scene_problem import Bools, Tracks
+from multiview.calib.scene_sampson import sampson_px
 from multiview.core import Detections
 
 __all__ = ["order_by_opinion", "turned_views", "with_turned"]
 
-# One keypoint's evidence is bounded at this many squared sigmas: a gross error is no more than that.
+# One keypoint's evidence is bounded at this many squared sigmas, however gross its error.
 BOUND = 9.0
 
 
@@ -31,10 +32,9 @@ def order_by_opinion(dets: Detections) -> Detections:
     """
     if dets.hands or dets.conf.shape[2] < 2:
         return dets
-    V, F, _, K = dets.conf.shape
     right = np.nan_to_num(dets.right[:, :, :2], nan=0.5)
-    found = dets.valid[:, :, :2].any(-1)
-    both = found.all(-1)
+    found = np.asarray(dets.valid[:, :, :2].any(-1))
+    both = np.asarray(found.all(-1))
     turn = np.where(both, right[..., 0] > right[..., 1], False)
     # a lone candidate goes to the side it is believed to be
     turn |= ~both & found[..., 0] & (right[..., 0] > 0.5)
@@ -52,7 +52,7 @@ def order_by_opinion(dets: Detections) -> Detections:
 def turned_views(
     tracks: Tracks, pairs: Mapping[tuple[int, int], Pair], shape: tuple[int, int], px: F64
 ) -> Bools:
-    """Views whose two hands are exchanged, frame by frame.
+    """Find views whose two hands are exchanged, frame by frame.
 
     Parameters
     ----------

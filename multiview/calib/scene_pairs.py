@@ -18,12 +18,19 @@ from multiview._shapes import F64
 from multiview.calib.bundle import CAUCHY_SIGMA, NOISE_FLOOR_PX
 from multiview.calib.scene_five_point import five_point
 from multiview.calib.scene_problem import Bools
-from multiview.calib.so3 import exp_so3
+from multiview.calib.scene_sampson import (
+    cross_matrix,
+    homogeneous,
+    refine_pair,
+    sampson_px,
+    spread,
+)
 
-__all__ = ["Pair", "estimate_pair", "pair_depths", "sampson_px"]
+__all__ = ["Pair", "estimate_pair", "pair_depths"]
 
-# Correspondences that hypotheses are scored on, and that the best are refined on.
-SCORED, REFINED = 250, 500
+# Correspondences that hypotheses are scored on, that the better ones are refined on to find the
+# best, and that this one is refined on.
+SCORED, RANKED, REFINED = 250, 120, 500
 # Samples drawn at a time and in all: with 50 % inliers a pair, 220 samples hold a clean one with
 # 99.9 %, with 40 %, 670.
 BATCH, MOST, CONFIDENCE = 30, 720, 0.999
@@ -40,10 +47,6 @@ MIN_PARALLAX = np.deg2rad(2.0)
 # A homography explains the pair if its median error is below this many sigmas: errors of a plane's
 # points have length 1.18 sigma in the median in each picture, 1.67 as a difference of two.
 PLANAR_SIGMA = 2.5
-# Steps of the refinement, the fall of its chi-square that ends it, and rounds of measuring noise.
-PAIR_STEPS, PAIR_SETTLED, NOISE_ROUNDS = 25, 0.05, 3
-# An error normal to an epipolar line, whose median is 0.67 sigma.
-MEDIAN_NORMAL = 0.6745
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,38 +78,14 @@ class Pair:
     planar: bool
 
     @property
+    def shallow(self) -> bool:
+        """Whether the pair tells no depth: a plane, little relief, or hardly any parallax."""
+        return self.planar or self.parallax < MIN_PARALLAX
+
+    @property
     def rotation_std(self) -> float:
         """Expected error of the rotation, radians."""
         return float(np.sqrt(np.trace(self.cov[:3, :3])))
-
-
-def _homogeneous(xy: F64) -> F64:
-    return np.concatenate([xy, np.ones_like(xy[..., :1])], -1)
-
-
-def sampson_px(E: F64, first: F64, second: F64, px: tuple[float, float]) -> F64:
-    """Signed distance of correspondences from agreeing with E, to first order.
-
-    Parameters
-    ----------
-    E
-        Shape (..., 3, 3), ``second^T E first = 0``.
-    first, second
-        Rays, z = 1, shape (n, 2).
-    px
-        Pixels per unit in each picture (focal lengths).
-
-    Returns
-    -------
-    F64
-        Shape (..., n), in units of one coordinate's error in pixels.
-    """
-    a, b = _homogeneous(first), _homogeneous(second)
-    line2 = a @ np.swapaxes(E, -1, -2)
-    line1 = b @ E
-    value = (line2 * b).sum(-1)
-    slope = (line1[..., :2] ** 2).sum(-1) / px[0] ** 2 + (line2[..., :2] ** 2).sum(-1) / px[1] ** 2
-    return np.asarray(value / np.sqrt(np.maximum(slope, 1e-300)))
 
 
 def _surprise(error_px: F64, size_px: tuple[float, float]) -> tuple[F64, F64]:
@@ -195,7 +174,7 @@ _ROTATIONS = _rotation_grid(GRID)
 
 def pair_depths(R: F64, t: F64, first: F64, second: F64) -> tuple[F64, F64]:
     """Depths of points (n,) in both cameras, in lengths of t."""
-    turned, b = _homogeneous(first) @ R.T, _homogeneous(second)
+    turned, b = homogeneous(first) @ R.T, homogeneous(second)
     normal = np.cross(b, turned)
     square = np.maximum((normal**2).sum(-1), 1e-300)
     z1 = -(normal * np.cross(b, t)).sum(-1) / square
@@ -216,91 +195,6 @@ def _decompose(E: F64, first: F64, second: F64) -> tuple[F64, F64]:
             if count > best:
                 best, answer = count, (R, t)
     return answer
-
-
-def _tangents(t: F64) -> F64:
-    """Two unit vectors normal to t, shape (3, 2)."""
-    return np.asarray(np.linalg.svd(t[None])[2][1:].T)
-
-
-def _cross_matrix(t: F64) -> F64:
-    return np.array([[0, -t[2], t[1]], [t[2], 0, -t[0]], [-t[1], t[0], 0]])
-
-
-def pair_jacobian(
-    R: F64, t: F64, first: F64, second: F64, px: tuple[float, float]
-) -> tuple[F64, F64]:
-    """Sampson errors (n,) and their derivatives (n, 5) by rotation and the tangents of t."""
-    a, b, T = _homogeneous(first), _homogeneous(second), _cross_matrix(t)
-    E = T @ R
-    turns = [T @ _cross_matrix(axis) @ R for axis in np.eye(3)]
-    shifts = [_cross_matrix(axis) @ R for axis in _tangents(t).T]
-    dE = np.stack(turns + shifts)
-    inverse = np.array([px[0], px[1]]) ** -2.0
-    line1, line2 = (b @ E)[:, :2], (a @ E.T)[:, :2]
-    slope = inverse[0] * (line1**2).sum(-1) + inverse[1] * (line2**2).sum(-1)
-    size = np.sqrt(np.maximum(slope, 1e-300))
-    value = ((a @ E.T) * b).sum(-1)
-    d1 = np.einsum("ni,kij->nkj", b, dE[:, :, :2])
-    d2 = np.einsum("kij,nj->nki", dE, a)
-    d_value = np.einsum("nki,ni->nk", d2, b)
-    half = inverse[0] * np.einsum("nkj,nj->nk", d1, line1)
-    half += inverse[1] * np.einsum("nki,ni->nk", d2[:, :, :2], line2)
-    J = d_value / size[:, None] - (value / size**3)[:, None] * half
-    return value / size, np.asarray(J)
-
-
-def _loss(error: F64, sigma: float) -> float:
-    return float(np.log1p((error / sigma / CAUCHY_SIGMA) ** 2).sum() * CAUCHY_SIGMA**2)
-
-
-def refine_pair(
-    R: F64, t: F64, first: F64, second: F64, px: tuple[float, float], sigma: float
-) -> tuple[F64, F64, F64, float, float]:
-    """Minimise Sampson's error with Cauchy's loss; return R, t, covariance, cost and sigma."""
-    for _ in range(NOISE_ROUNDS):
-        R, t, H = _minimise(R, t, first, second, px, sigma)
-        error, _ = pair_jacobian(R, t, first, second, px)
-        before = sigma
-        sigma = max(_spread(error), NOISE_FLOOR_PX)
-        if abs(sigma / before - 1) < 0.05:
-            break
-    return R, t, np.asarray(np.linalg.pinv(H, hermitian=True)), _loss(error, sigma), sigma
-
-
-def _spread(error: F64) -> float:
-    """Noise of errors of which up to half are gross."""
-    size = np.abs(error)
-    near = size[size < 3 * float(np.median(size)) / MEDIAN_NORMAL]
-    return float(np.median(near)) / MEDIAN_NORMAL if near.size else 0.0
-
-
-def _minimise(
-    R: F64, t: F64, first: F64, second: F64, px: tuple[float, float], sigma: float
-) -> tuple[F64, F64, F64]:
-    """Levenberg-Marquardt on rotation and direction, the noise given; also the information."""
-    error, J = pair_jacobian(R, t, first, second, px)
-    cost, damping = _loss(error, sigma), 1e-3
-    H = np.eye(5)
-    for _ in range(PAIR_STEPS):
-        weight = 1 / (1 + (error / sigma / CAUCHY_SIGMA) ** 2) / sigma**2
-        H, g = (J * weight[:, None]).T @ J, J.T @ (weight * error)
-        step = -np.linalg.solve(H + damping * np.diag(np.diag(H) + 1e-9 * np.trace(H)), g)
-        turned = exp_so3(step[:3]) @ R
-        moved = t + _tangents(t) @ step[3:]
-        moved = moved / np.linalg.norm(moved)
-        new_error, new_J = pair_jacobian(turned, moved, first, second, px)
-        new = _loss(new_error, sigma)
-        if new < cost:
-            settled = cost - new < PAIR_SETTLED
-            R, t, error, J, cost, damping = turned, moved, new_error, new_J, new, damping / 10
-            if settled:
-                break
-        else:
-            damping *= 10
-            if damping > 1e6:
-                break
-    return R, t, H
 
 
 def estimate_pair(
@@ -336,17 +230,19 @@ def estimate_pair(
     if not found:
         return None
     part = np.random.default_rng(seed + 1).permutation(n)[:REFINED]
-    sigma = max(found[0][1] / 2.5, NOISE_FLOOR_PX)
+    few = part[:RANKED]
     answers = []
     for _, threshold, E in found:
-        good = np.abs(sampson_px(E, first[part], second[part], px)) <= threshold
-        R, t = _decompose(E, first[part][good], second[part][good])
-        answers.append(refine_pair(R, t, first[part], second[part], px, sigma))
-    # costs are comparable only in the same units: count what each explains at a common noise
+        good = np.abs(sampson_px(E, first[few], second[few], px)) <= threshold
+        R, t = _decompose(E, first[few][good], second[few][good])
+        sigma = max(threshold / 2.5, NOISE_FLOOR_PX)
+        answers.append(refine_pair(R, t, first[few], second[few], px, sigma))
+    # costs are comparable only in the same units: count what each explains at the least noise
     sigma = min(a[4] for a in answers)
-    R, t, cov, _, _ = max(
+    R, t, *_ = max(
         answers, key=lambda a: _explained(a[0], a[1], first[part], second[part], px, sigma)
     )
+    R, t, cov, *_ = refine_pair(R, t, first[part], second[part], px, sigma)
     return _finish(R, t, cov, first, second, px)
 
 
@@ -354,7 +250,7 @@ def _explained(
     R: F64, t: F64, first: F64, second: F64, px: tuple[float, float], sigma: float
 ) -> float:
     """Points before both cameras that agree, the better the more."""
-    error = sampson_px(_cross_matrix(t) @ R, first, second, px) / sigma / CAUCHY_SIGMA
+    error = sampson_px(cross_matrix(t) @ R, first, second, px) / sigma / CAUCHY_SIGMA
     z1, z2 = pair_depths(R, t, first, second)
     return float((((z1 > 0) & (z2 > 0)) / (1 + error**2)).sum())
 
@@ -362,14 +258,14 @@ def _explained(
 def _finish(
     R: F64, t: F64, cov: F64, first: F64, second: F64, px: tuple[float, float]
 ) -> Pair | None:
-    error = sampson_px(_cross_matrix(t) @ R, first, second, px)
+    error = sampson_px(cross_matrix(t) @ R, first, second, px)
     z1, z2 = pair_depths(R, t, first, second)
     ahead = (z1 > 0) & (z2 > 0)
-    sigma = max(_spread(error), NOISE_FLOOR_PX)
+    sigma = max(spread(error), NOISE_FLOOR_PX)
     inlier = ahead & (np.abs(error) < 3 * sigma)
     if inlier.sum() < MIN_SHARED // 2:
         return None
-    turned, b = _homogeneous(first[inlier]) @ R.T, _homogeneous(second[inlier])
+    turned, b = homogeneous(first[inlier]) @ R.T, homogeneous(second[inlier])
     cosine = (turned * b).sum(-1) / np.linalg.norm(turned, axis=-1) / np.linalg.norm(b, axis=-1)
     return Pair(
         R=R,
@@ -387,7 +283,7 @@ def _homography_error(first: F64, second: F64, px: float) -> float:
     a = (first - first.mean(0)) / max(float(first.std()), 1e-12)
     b = (second - second.mean(0)) / max(float(second.std()), 1e-12)
     rows = np.zeros((len(a), 2, 9))
-    h = _homogeneous(a)
+    h = homogeneous(a)
     rows[:, 0, :3], rows[:, 0, 6:] = h, -b[:, :1] * h
     rows[:, 1, 3:6], rows[:, 1, 6:] = h, -b[:, 1:] * h
     H = np.linalg.svd(rows.reshape(-1, 9), full_matrices=False)[2][-1].reshape(3, 3)

@@ -83,7 +83,7 @@ class Tracks:
         return np.asarray(np.isfinite(self.xy_norm).all(-1), np.bool_)
 
     def take(self, points: Ints | Bools) -> Tracks:
-        """Only these points."""
+        """Keep only these points."""
         return replace(
             self,
             xy_px=self.xy_px[:, points],
@@ -118,7 +118,7 @@ class Observations:
     frame: Ints
 
     def take(self, rows: Ints | Bools) -> Observations:
-        """Only these observations, in their order."""
+        """Keep only these observations, in their order."""
         return Observations(
             view=self.view[rows],
             point=self.point[rows],
@@ -148,14 +148,10 @@ class SceneState:
         )
 
     def in_camera(self, view: int) -> SceneState:
-        """The same with the world in the frame of a camera."""
+        """Move the world in the frame of a camera."""
         R0, t0 = self.R[view], self.t[view]
         R = self.R @ R0.T
         return replace(self, R=R, t=self.t - R @ t0, xyz=self.xyz @ R0.T + t0)
-
-    def scaled(self, factor: float) -> SceneState:
-        """The same with all lengths multiplied."""
-        return replace(self, t=self.t * factor, xyz=self.xyz * factor)
 
 
 def residuals(state: SceneState, obs: Observations) -> F64:

@@ -15,7 +15,7 @@ from scipy.stats import chi2
 
 from multiview._shapes import F64
 from multiview.association import assign_hands
-from multiview.calib.scene import Solved, chosen_lenses, finish, make_tracks, solve
+from multiview.calib.scene import finish
 from multiview.calib.scene_config import SceneConfig
 from multiview.calib.scene_covariance import (
     centre_from_pose,
@@ -26,6 +26,7 @@ from multiview.calib.scene_grow import resect
 from multiview.calib.scene_pairs import MIN_SHARED
 from multiview.calib.scene_problem import POSE, SceneState, Tracks
 from multiview.calib.scene_result import Moved, SceneResult
+from multiview.calib.scene_solve import Solved, chosen_lenses, confident, make_tracks, solve
 from multiview.calib.scene_start import check_tracks
 from multiview.core import Detections, Pose, Rig
 
@@ -65,12 +66,7 @@ def refine_rig(rig: Rig, dets: Detections, *, config: SceneConfig | None = None)
     """
     config = config or SceneConfig()
     old = chosen_lenses(dets, rig)
-    keep = dets.conf >= config.min_conf
-    dets = replace(
-        dets,
-        xy_px=np.where(keep[..., None], dets.xy_px, np.nan),
-        conf=np.where(keep, dets.conf, 0.0),
-    )
+    dets = confident(dets, config.min_conf)
     if not dets.hands and dets.conf.shape[2] > 1:
         dets, _ = assign_hands(dets, old)
     tracks, at = make_tracks(dets, old)
@@ -121,9 +117,9 @@ def _with_moved(result: SceneResult, old: Rig) -> SceneResult:
 def _moved_text(moved: Moved, unit: str) -> str:
     factor, name = (1000.0, "mm") if unit == "m" else (1.0, unit)
     return (
-        f"{moved.name} is {factor * moved.position:.3g} +- {factor * moved.position_std:.2g} {name} "
-        f"and {np.rad2deg(moved.rotation):.3f} +- {np.rad2deg(moved.rotation_std):.2g} degrees "
-        "from where the rig has it"
+        f"{moved.name} is {factor * moved.position:.3g} +- {factor * moved.position_std:.2g} "
+        f"{name} and {np.rad2deg(moved.rotation):.3f} +- {np.rad2deg(moved.rotation_std):.2g} "
+        "degrees from where the rig has it"
     )
 
 
@@ -153,7 +149,7 @@ def _least_moved(pose: F64, G: F64, cov: F64) -> tuple[F64, F64]:
         shift = normal @ (A * W[:, None]).T @ b
         size = np.linalg.norm((b - A @ shift).reshape(V, POSE), axis=-1)
         new = 1 / np.maximum(size / np.sqrt(POSE), 1.0)
-        if np.abs(new - weight).max() < 1e-6:
+        if float(np.abs(new - weight).max()) < 1e-6:
             break
         weight = new
     W = np.repeat(weight, POSE)
@@ -178,10 +174,10 @@ def _moved(name: str, pose: F64, cov: F64) -> Moved:
 
 
 def _along(vector: F64, cov: F64) -> float:
-    """Standard deviation along a vector."""
+    """Return the standard deviation along a vector."""
     size = float(np.linalg.norm(vector))
     unit = vector / size if size > 0 else np.array([1.0, 0, 0])
-    return float(np.sqrt(max(unit @ cov @ unit, 0.0)))
+    return float(np.sqrt(max(float(unit @ cov @ unit), 0.0)))
 
 
 def _in_world(result: SceneResult, shift: F64) -> SceneResult:

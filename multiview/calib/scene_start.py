@@ -152,14 +152,14 @@ def _check_connected(pairs: dict[tuple[int, int], Pair], tracks: Tracks) -> None
 
 
 def _check_depth(pairs: dict[tuple[int, int], Pair], tracks: Tracks) -> None:
-    if all(p.planar for p in pairs.values()):
-        raise CalibrationError(
-            "the points lie in a plane or hardly move: every pair of cameras has two solutions",
-            "move the hand (or wand) through the whole volume, towards the cameras and away",
-        )
     if all(p.parallax < MIN_PARALLAX for p in pairs.values()):
         raise CalibrationError(
             f"all rays of the cameras {', '.join(tracks.names)} meet at less than "
             f"{np.rad2deg(MIN_PARALLAX):.0f} degrees: depth cannot be told",
             "move the cameras apart, or film closer to them",
+        )
+    if all(p.shallow for p in pairs.values()):
+        raise CalibrationError(
+            "the points lie in a plane or hardly move: every pair of cameras has two solutions",
+            "move the hand (or wand) through the whole volume, towards the cameras and away",
         )
