@@ -50,6 +50,8 @@ PRIOR_FOCAL = 0.05
 UNSETTLED, ROUNDS = 1e-3, 6
 # An observation with less freedom than this fixes its own point and tells nothing of the noise.
 LITTLE_FREEDOM = 0.05
+# A point whose distance is uncertain by more than this share (one sigma) carries nothing.
+VAGUE_DEPTH = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,12 +284,27 @@ def observation_noise(
     return np.asarray(np.maximum(sigma, NOISE_FLOOR_PX))
 
 
-def _inliers(res: F64, obs: Observations, sigma: F64, share: F64, points: int) -> Bools:
-    """Observations within the noise, of points that at least two such observations carry."""
+def _inliers(state: SceneState, obs: Observations, sigma: F64, share: F64) -> Bools:
+    """Observations within the noise, of points that at least two of them carry and place."""
     allowed = (REJECT_SIGMA * sigma[obs.view]) ** 2 * np.maximum(share, LITTLE_FREEDOM)
-    good = (res**2).sum(-1) < allowed
-    enough = np.bincount(obs.point[good], minlength=points) >= 2
+    good = (residuals(state, obs) ** 2).sum(-1) < allowed
+    good &= _placed(state, obs.take(good), sigma)[obs.point]
+    enough = np.bincount(obs.point[good], minlength=len(state.xyz)) >= 2
     return np.asarray(good & enough[obs.point])
+
+
+def _placed(state: SceneState, obs: Observations, sigma: F64) -> Bools:
+    """Whether the distance of each point (N,) is known well enough for its errors to be linear."""
+    _, _, Jp = linearise(state, obs)
+    weight = 1 / sigma[obs.view] ** 2
+    H = _by_point(obs, len(state.xyz), (Jp * weight[:, None, None]).swapaxes(1, 2) @ Jp)
+    least = np.linalg.eigvalsh(H)[:, 0]
+    centres = -np.einsum("vji,vj->vi", state.R, state.t)
+    reach = np.full(len(state.xyz), np.inf)
+    distance = np.linalg.norm(state.xyz[obs.point] - centres[obs.view], axis=-1)
+    np.minimum.at(reach, obs.point, distance)
+    reach[np.isinf(reach)] = 0.0  # a point without observations
+    return np.asarray(least * (VAGUE_DEPTH * reach) ** 2 > 1)
 
 
 def fit_scene(
@@ -300,7 +317,7 @@ def fit_scene(
     SceneFit
         With least squares on the inliers as the last step.
     """
-    V, N, ones = len(free), len(state.xyz), np.ones(len(obs.view))
+    V, ones = len(free), np.ones(len(obs.view))
     sigma = np.ones(V) if sigma_px is None else sigma_px
     if sigma_px is None:
         sigma = observation_noise(residuals(state, obs), obs, V, ones)
@@ -311,7 +328,7 @@ def fit_scene(
         sigma = observation_noise(residuals(state, obs), obs, V, share)
         if (np.abs(sigma / before - 1) < 0.02).all():
             break
-    inlier = _inliers(residuals(state, obs), obs, sigma, share, N)
+    inlier = _inliers(state, obs, sigma, share)
     settled = False
     for _ in range(ROUNDS):
         kept = obs.take(inlier)
@@ -320,7 +337,7 @@ def fit_scene(
         share = np.ones(len(obs.view))
         share[inlier] = freedom(state, kept, sigma)
         sigma = observation_noise(res[inlier], kept, V, share[inlier], 0.75)
-        before_in, inlier = inlier, _inliers(res, obs, sigma, share, N)
+        before_in, inlier = inlier, _inliers(state, obs, sigma, share)
         settled = bool((inlier != before_in).sum() <= UNSETTLED * len(inlier))
         if settled:
             break

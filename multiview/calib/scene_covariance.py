@@ -37,7 +37,8 @@ def scene_covariance(fit: SceneFit, obs: Observations, free: Bools) -> tuple[F64
     weight = 1 / fit.sigma_px[kept.view] ** 2
     system = reduced(fit.state, kept, weight, free)
     along = scale_direction(fit.state, free)
-    size = np.sqrt(np.maximum(np.diag(system.H), 1e-300))
+    diagonal = np.diag(system.H)
+    size = np.sqrt(np.maximum(diagonal, 1e-12 * max(float(diagonal.max()), 1e-300)))
     held = along * float(np.mean(size))
     inverse = np.linalg.inv((system.H + np.outer(held, held)) / np.outer(size, size))
     inverse = inverse / np.outer(size, size)
