@@ -17,6 +17,7 @@ from multiview.calib.scene_config import SceneConfig
 from multiview.calib.scene_covariance import scene_covariance, similar_covariance
 from multiview.calib.scene_grow import grow
 from multiview.calib.scene_hands import order_by_opinion, turned_views, with_turned
+from multiview.calib.scene_pairs import MIN_SHARED
 from multiview.calib.scene_pick import Takes, pick
 from multiview.calib.scene_problem import (
     Ints,
@@ -34,12 +35,14 @@ from multiview.calib.scene_scale import (
 from multiview.calib.scene_solve import Solved, chosen_lenses, confident, make_tracks, posed_rig
 from multiview.calib.scene_start import check_tracks, find_pairs, focal_px, relate
 from multiview.core import Detections, Rig
-from multiview.errors import InputError
+from multiview.errors import CalibrationError, InputError
 
 __all__ = ["calibrate_scene", "finish"]
 
 # Figures that are worth a warning.
 MANY_REJECTED, ALIKE = 0.3, 4.0
+# Contradicting pairs that are named.
+FEW = 3
 
 
 def calibrate_scene(
@@ -107,6 +110,7 @@ def finish(
 ) -> SceneResult:
     """Give the fit its scale and world, its figures and its warnings."""
     fit, obs = solved.fit, solved.obs
+    _check_carried(solved, lenses.names)
     covariance, alike = scene_covariance(fit, obs, solved.free)
     covariance = covariance * max(alike, 1.0)
     xyz = _points(solved)
@@ -137,6 +141,19 @@ def finish(
         contradicting=tuple(contradictions),
         warnings=_warnings(solved, figures, alike, unit, contradictions),
     )
+
+
+def _check_carried(solved: Solved, names: Sequence[str]) -> None:
+    """Refuse a camera that hardly anything holds in its place."""
+    fit = solved.fit
+    count = np.bincount(solved.obs.view[fit.inlier], minlength=len(names))
+    lost = [n for n, c in zip(names, count, strict=True) if c < MIN_SHARED // 2]
+    if lost:
+        raise CalibrationError(
+            f"camera {', '.join(lost)}: what it saw does not agree with the other cameras",
+            "check that it is in step with the others, that its intrinsics are its own, and that "
+            "it did not move during the take",
+        )
 
 
 def _points(solved: Solved) -> F64:
@@ -219,10 +236,13 @@ def _warnings(
         for c in figures
         if c.rejected > MANY_REJECTED * c.points
     ]
+    worst = sorted(contradictions, key=lambda c: -c[2])
     out += [
         f"{a} and {b} by themselves contradict the other pairs by {np.rad2deg(angle):.1f} degrees"
-        for a, b, angle in contradictions
+        for a, b, angle in worst[:FEW]
     ]
+    if len(worst) > FEW:
+        out.append(f"{len(worst) - FEW} more pairs of cameras contradict the others")
     if alike > ALIKE:
         out.append(
             f"errors of one frame are alike (variance x {alike:.0f}): the detector errs on whole "

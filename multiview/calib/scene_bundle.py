@@ -50,8 +50,9 @@ PRIOR_FOCAL = 0.05
 UNSETTLED, ROUNDS = 1e-3, 6
 # An observation with less freedom than this fixes its own point and tells nothing of the noise.
 LITTLE_FREEDOM = 0.05
-# A point whose distance is uncertain by more than this share (one sigma) carries nothing.
-VAGUE_DEPTH = 0.5
+# A point whose distance is uncertain by more than this many times itself (one sigma) could as well
+# be anywhere: it only spoils the condition of the equations.
+VAGUE_DEPTH = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,17 @@ class SceneFit:
     converged: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Normals:
+    """Normal equations: cameras (P free parameters), points, and what couples them (N, P, 3)."""
+
+    H: F64
+    g: F64
+    H_point: F64
+    g_point: F64
+    cross: F64
+
+
 @dataclass(frozen=True, slots=True)
 class _Reduced:
     """Schur complement: cameras' matrix and gradient, and what recovers the points."""
@@ -98,9 +110,7 @@ def _loss(squared: F64, robust: bool) -> tuple[F64, F64]:
     return c2 * np.log1p(squared / c2), 1 / (1 + squared / c2)
 
 
-def reduced(
-    state: SceneState, obs: Observations, weight: F64, free: Bools, damping: float = 0.0
-) -> _Reduced:
+def reduced(state: SceneState, obs: Observations, weight: F64, free: Bools) -> _Reduced:
     """Eliminate the points from the normal equations.
 
     Parameters
@@ -111,9 +121,11 @@ def reduced(
         Of each observation, shape (M,), 1 / px^2.
     free
         Camera parameters that move, shape (V, 7).
-    damping
-        Marquardt's, relative to the diagonals.
     """
+    return _eliminate(_normals(state, obs, weight, free), 0.0)
+
+
+def _normals(state: SceneState, obs: Observations, weight: F64, free: Bools) -> _Normals:
     V, N, on = len(free), len(state.xyz), free.ravel()
     res, Jc, Jp = linearise(state, obs)
     Jc = Jc * free[obs.view][:, None]
@@ -126,21 +138,27 @@ def reduced(
         g[v] = a.T @ res[at].ravel()
     H[np.arange(V), 6, np.arange(V), 6] += PRIOR_FOCAL**-2
     g[:, 6] += state.log_focal * PRIOR_FOCAL**-2
-    Hp, gp = (
-        _by_point(obs, N, wJp.swapaxes(1, 2) @ Jp),
-        _by_point(obs, N, np.einsum("mki,mk->mi", wJp, res)),
-    )
-    Hp = Hp + _marquardt(Hp, damping)
     cross = np.zeros((N, V, CAMERA, 3))
     cross[obs.point, obs.view] = wJc.swapaxes(1, 2) @ Jp
-    cross = np.ascontiguousarray(cross.reshape(N, -1, 3)[:, on])
-    inverse = np.asarray(np.linalg.inv(Hp), np.float64)
-    P = int(on.sum())
+    return _Normals(
+        H=H.reshape(V * CAMERA, -1)[np.ix_(on, on)],
+        g=g.ravel()[on],
+        H_point=_by_point(obs, N, wJp.swapaxes(1, 2) @ Jp),
+        g_point=_by_point(obs, N, np.einsum("mki,mk->mi", wJp, res)),
+        cross=np.ascontiguousarray(cross.reshape(N, -1, 3)[:, on]),
+    )
+
+
+def _eliminate(normals: _Normals, damping: float) -> _Reduced:
+    """Schur complement, with Marquardt's damping relative to the diagonals."""
+    H_point = normals.H_point + _marquardt(normals.H_point, damping)
+    inverse = np.asarray(np.linalg.inv(H_point), np.float64)
+    cross, P = normals.cross, len(normals.g)
     flat = cross.transpose(1, 0, 2).reshape(P, -1)
     half = (cross @ inverse).transpose(1, 0, 2).reshape(P, -1)
-    square = H.reshape(V * CAMERA, -1)[np.ix_(on, on)]
-    square = square + np.diag(damping * np.diag(square))
-    return _Reduced(square - half @ flat.T, g.ravel()[on] - half @ gp.ravel(), inverse, cross, gp)
+    H = normals.H + np.diag(damping * np.diag(normals.H)) - half @ flat.T
+    g = normals.g - half @ normals.g_point.ravel()
+    return _Reduced(H, g, inverse, cross, normals.g_point)
 
 
 def _by_point(obs: Observations, n: int, values: F64) -> F64:
@@ -223,8 +241,9 @@ def adjust_scene(
     settled, damping = SETTLED_ROBUST if robust else SETTLED, 1e-4
     for _ in range(iterations):
         before = cost
+        normals = _normals(state, obs, weight, free)
         while damping < 1e8:
-            step = _step(state, reduced(state, obs, weight, free, damping), free)
+            step = _step(state, _eliminate(normals, damping), free)
             if step is not None:
                 trial = state.moved(*step)
                 new_weight, new = cost_of(trial)

@@ -25,7 +25,7 @@ from multiview.errors import CalibrationError
 __all__ = ["Takes", "explained", "pick"]
 
 # Frames that solutions are compared on, and rounds of sorting and adjusting.
-COMPARED, ROUNDS = 80, 10
+COMPARED, ROUNDS = 50, 8
 # Share of the observations that may still change in the last round.
 SETTLED = 0.01
 

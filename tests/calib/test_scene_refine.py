@@ -52,9 +52,9 @@ def test_the_camera_that_moved_is_named_and_measured(way_mm, turn_deg):
     assert m.rotation == pytest.approx(np.linalg.norm(turn), abs=4 * m.rotation_std)
 
 
-def test_a_camera_that_fell_over_is_posed_anew():
+def test_a_camera_that_looked_away_is_posed_anew():
     rig, seen = take(1, cameras=5, frames=30)
-    wrong = moved_rig(rig, 1, np.array([0.2, 0.0, 0.1]), np.array([0.0, 0.5, 0.2]))
+    wrong = moved_rig(rig, 1, np.array([0.2, 0.0, 0.1]), np.array([0.0, 2.0, 0.0]))
     result = refine_rig(wrong, seen.detections)
     assert result.inlier.sum() > 0.97 * seen.detections.valid.sum()
-    assert result.moved[1].rotation == pytest.approx(np.hypot(0.5, 0.2), abs=0.02)
+    assert result.moved[1].rotation == pytest.approx(2, abs=0.02)
