@@ -28,7 +28,8 @@ ALLOWED = {
     "progress": set(),
     "images": BASE,
     "capture": BASE | {"config", "images"},  # capture.yaml
-    "calib": BASE | {"core", "geometry", "config"},  # board YAML
+    # board YAML; which hand is which, where hands instead of a board calibrate
+    "calib": BASE | {"core", "geometry", "config", "association"},
     "models": BASE | {"core", "config", "progress"},  # model cards; a warning
     "association": BASE | {"core", "geometry"},
     "triangulation": BASE | {"core", "geometry", "association", "config"},

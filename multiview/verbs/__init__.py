@@ -1,7 +1,7 @@
 """The verbs of the command line: what each takes, as a strict configuration that can run."""
 
 from multiview.config import Config
-from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame
+from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models
@@ -14,6 +14,7 @@ VERBS: dict[str, type[Config]] = {
     "calib frame": CalibFrame,
     "calib board": CalibBoard,
     "calib check": CalibCheck,
+    "calib scene": CalibScene,
     "detect": Detect,
     "triangulate": Triangulate,
     "label": Label,
