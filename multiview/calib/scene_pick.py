@@ -19,15 +19,16 @@ from multiview.calib.scene_bundle import LITTLE_FREEDOM, freedom, observation_no
 from multiview.calib.scene_config import SceneConfig
 from multiview.calib.scene_problem import Ints, SceneState, Tracks, residuals
 from multiview.calib.scene_solve import Solved, make_tracks, posed_rig, solve
+from multiview.calib.so3 import rotation_angle
 from multiview.core import Detections, Rig
 from multiview.errors import CalibrationError
 
 __all__ = ["Takes", "explained", "pick"]
 
-# Frames that solutions are compared on, and rounds of sorting and adjusting.
-COMPARED, ROUNDS = 50, 8
-# Share of the observations that may still change in the last round.
-SETTLED = 0.01
+# Frames that solutions are compared on; rounds of sorting and adjusting there and on all frames.
+COMPARED, ROUNDS, FINAL_ROUNDS = 50, 8, 20
+# Rounds end when no camera turns by more (rad): a tenth of what hands tell of a rotation.
+SETTLED = np.deg2rad(0.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def pick(grown: Sequence[SceneState], takes: Takes, noise_px: float, config: Sce
     failed: CalibrationError | None = None
     for state in grown:
         try:
-            tried.append(_settled(state, few, noise_px, config))
+            tried.append(_settled(state, few, noise_px, config, ROUNDS))
         except CalibrationError as error:
             failed = failed or error
     if failed is not None and not tried:
@@ -66,21 +67,25 @@ def pick(grown: Sequence[SceneState], takes: Takes, noise_px: float, config: Sce
     best = tried[int(np.argmax(explained(tried)))]
     if not takes.unsorted:
         return best
-    return _settled(best.fit.state, takes, float(np.median(best.fit.sigma_px)), config)
+    noise_px = float(np.median(best.fit.sigma_px))
+    return _settled(best.fit.state, takes, noise_px, config, FINAL_ROUNDS)
 
 
-def _settled(state: SceneState, takes: Takes, noise_px: float, config: SceneConfig) -> Solved:
+def _settled(
+    state: SceneState, takes: Takes, noise_px: float, config: SceneConfig, rounds: int
+) -> Solved:
     """Adjust; where hands are in no order, sort them by the rig, and so on in turns."""
     if not takes.unsorted:
         return solve(takes.tracks, takes.at, takes.detections, state, noise_px, config)
-    state, count = state.in_camera(0), 0
-    for turn in range(ROUNDS):
+    state = state.in_camera(0)
+    for turn in range(rounds):
         dets, _ = assign_hands(takes.detections, posed_rig(state, takes.lenses, "", ""))
         tracks, at = make_tracks(dets, takes.lenses)
         solved = solve(tracks, at, dets, state, noise_px, config)
-        state, noise_px = solved.fit.state, float(np.median(solved.fit.sigma_px))
-        before, count = count, int(solved.fit.inlier.sum())
-        if abs(count - before) <= SETTLED * count or turn == ROUNDS - 1:
+        before, state = state, solved.fit.state
+        noise_px = float(np.median(solved.fit.sigma_px))
+        change = rotation_angle(state.R @ np.swapaxes(before.R, -1, -2))
+        if float(change.max()) < SETTLED or turn == rounds - 1:
             break
     return solved
 
