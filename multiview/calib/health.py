@@ -20,7 +20,9 @@ from multiview.calib.health_gross import (
     fit_sizes,
     rescaled,
 )
+from multiview.calib.health_model import view_rows
 from multiview.calib.health_result import CameraHealth, Finding, HealthReport
+from multiview.calib.health_scale import board_scale, hand_length
 from multiview.calib.health_start import (
     T_SCALE,
     UNLIKELY,
@@ -28,7 +30,6 @@ from multiview.calib.health_start import (
     corner_noise_px,
     hand_tolerance_px,
     number_all,
-    scale_ratios,
 )
 from multiview.calib.health_statistics import BLOCKS
 from multiview.calib.health_words import effect_finding, mix_up_finding, scale_finding
@@ -102,7 +103,7 @@ def check_corners(
     setup, sizes = fit_sizes(first)
     if sizes:
         setup = replace(setup, tolerance_px=corner_noise_px(setup.rig, footage, use))
-    ratio, spread = _board_scale(setup)
+    ratio, spread = board_scale(setup)
     scale = None
     if abs(np.log(ratio)) > np.log1p(GROSS_SCALE):
         scale = scale_finding(ratio, spread, names, board)
@@ -140,7 +141,7 @@ def check_detections(dets: Detections, rig: Rig, *, floor_mm: float | None = Non
     middle = dets.skeleton.groups.get("middle")
     scale = None
     if middle is not None:
-        length, spread = _hand_length(setup.start(), (0, *middle))
+        length, spread = hand_length(setup.start(), (0, *middle))
         ratio = length / HAND_M
         if np.isfinite(ratio) and abs(np.log(ratio)) > np.log(HAND_RANGE):
             if rig.unit == "m":
@@ -188,32 +189,6 @@ def _without_twins(setup: Setup, twice: list[MixUp]) -> tuple[Setup, list[MixUp]
         (_, wrong, setup), right = losses[0], losses[1][1]
         out.append(replace(mix_up, views=(wrong, right)))
     return setup, out
-
-
-def _board_scale(setup: Setup) -> tuple[float, float]:
-    """Size of the board in the rig over its true one, and its standard deviation."""
-    logs = np.sort(np.log(scale_ratios(setup.rig, setup.footage, setup.use, setup.tolerance_px)))
-    if len(logs) < 5:
-        return 1.0, float("nan")
-    # the shortest half: pairs with a wrong camera scatter, the others agree
-    half = len(logs) // 2 + 1
-    widths = logs[half - 1 :] - logs[: len(logs) - half + 1]
-    at = int(widths.argmin())
-    ratio = float(np.exp(logs[at : at + half].mean()))
-    return ratio, ratio * float(widths[at]) / np.sqrt(len(logs))
-
-
-def _hand_length(begin: Start, path: tuple[int, ...]) -> tuple[float, float]:
-    """Median length along a path of keypoints over all hands, and its standard deviation."""
-    xyz = begin.model.xyz
-    hands = xyz.reshape(len(xyz), begin.footage.bodies, -1, 3)[:, :, list(path)]
-    length = np.linalg.norm(np.diff(hands, axis=2), axis=-1).sum(-1)
-    length = length[np.isfinite(length)]
-    if not length.size:
-        return float("nan"), float("nan")
-    middle = float(np.median(length))
-    spread = 1.4826 * float(np.median(np.abs(length - middle)))
-    return middle, spread / np.sqrt(length.size)
 
 
 def _report(
@@ -310,11 +285,23 @@ def _soft(edges: F64 | None, view: int) -> str:
     return f"its edges are {edges[view]:.1f} px wide, the others' {usual:.1f} px"
 
 
+def _excess_mm(checked: _Checked) -> F64:
+    """Scatter of a board's points beyond their noise, mm where the board was, shape (V,)."""
+    scene, model = checked.begin.scene, checked.found.model
+    excess = np.sqrt(np.maximum(_noise(checked) ** 2 - checked.setup.tolerance_px**2, 0))
+    xyz = model.points(scene)
+    for v in range(len(excess)):
+        per_px = view_rows(scene, model, v, xyz).mm_per_px
+        excess[v] *= np.median(per_px) if len(per_px) else 0.0
+    return np.asarray(excess)
+
+
 def _insufficient(checked: _Checked, view: int) -> bool:
     """Whether a camera fits badly with all that was found: what was found is not the reason."""
     if view < 0 or checked.setup.footage.solid is None:
         return False
-    return bool(_noise(checked)[view] > UNLIKELY * checked.setup.tolerance_px[view])
+    noisy = _noise(checked)[view] > UNLIKELY * checked.setup.tolerance_px[view]
+    return bool(noisy and _excess_mm(checked)[view] > checked.floor_mm)
 
 
 def _unexplained(checked: _Checked, findings: list[Finding]) -> list[Finding]:
@@ -322,25 +309,23 @@ def _unexplained(checked: _Checked, findings: list[Finding]) -> list[Finding]:
     if checked.setup.footage.solid is None:
         return []
     named = {n for f in findings for n in f.cameras}
-    ratio = _noise(checked) / checked.setup.tolerance_px
-    bad = [
-        v
-        for v, name in enumerate(checked.setup.footage.names)
-        if ratio[v] > BLUR_RATIO and name not in named
-    ]
-    if not bad:
+    ratio, excess = _noise(checked) / checked.setup.tolerance_px, _excess_mm(checked)
+    bad = (ratio > BLUR_RATIO) & (excess > checked.floor_mm)
+    names = tuple(
+        n for n, b in zip(checked.setup.footage.names, bad, strict=True) if b and n not in named
+    )
+    if not names:
         return []
-    names = tuple(checked.setup.footage.names[v] for v in bad)
-    worst = float(np.nanmax(ratio))
+    worst = float(excess[bad].max())
     return [
         Finding(
             kind="unexplained",
             cameras=names,
             value=worst,
-            unit="x noise",
+            unit="mm",
             severity="look at",
-            text=f"errors are {worst:.1f} times what single pictures of the board show, and no "
-            "single fault explains them",
+            text=f"points scatter by {worst:.1f} mm, {np.nanmax(ratio[bad]):.1f} times what single "
+            "pictures of the board show, and no single fault explains it",
             next_step="several cameras may have moved, or the lenses changed: calibrate again",
         )
     ]

@@ -28,6 +28,7 @@ from multiview.calib.health_statistics import (
     criterion,
     joined,
     nested,
+    offset_std,
     reach_mm,
     scale_fault,
     search_offset,
@@ -330,7 +331,7 @@ def explain(
         rest_mm=rest,
         rest_std_mm=spread,
         smallest_mm=max(floor_mm, usual, _detectable(spread, V)),
-        timing_std_s=_timing_std(search),
+        timing_std_s=offset_std(search.linear, V),
     )
 
 
@@ -390,14 +391,3 @@ def _detectable(spread: F64, views: int) -> float:
     k = len(SINGLE["moved"])
     level = chi2.isf(FALSE_ALARM / (views * len(SINGLE)), k) / k
     return float(np.median(finite) * np.sqrt(level))
-
-
-def _timing_std(search: _Search) -> F64:
-    V = len(search.model.R)
-    out = np.full(V, np.inf)
-    for v in range(V):
-        fault = single_fault("offset", v, V)
-        curvature = float((fault.columns.T @ search.linear.S @ fault.columns)[0, 0])
-        if curvature > 0:
-            out[v] = np.sqrt(covariance(search.linear, fault.columns)[0, 0])
-    return out

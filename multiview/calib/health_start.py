@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from multiview._shapes import F64, BoolArray, IntArray
+from multiview._shapes import F64, IntArray
 from multiview.calib.health_footage import Footage, renumber
 from multiview.calib.health_model import NOISE_FLOOR_PX, T_DOF, Model, Scene
 from multiview.calib.timing_tracks import Tracks
 from multiview.core import Rig
 from multiview.geometry.dlt import pair_points, view_pairs
 
-__all__ = ["Start", "corner_noise_px", "scale_ratios", "start"]
+__all__ = ["Start", "corner_noise_px", "hand_tolerance_px", "number_all", "some_pairs", "start"]
 
 # Pairs of cameras that propose points: 60 random ones of a 31-camera dome hold hundreds of good
 # ones, whatever single camera is wrong.
@@ -225,7 +225,8 @@ def _board_candidates(rig: Rig, footage: Footage, use: IntArray) -> tuple[F64, F
     return np.stack(turns), np.stack(shifts), np.asarray(frames, np.int64)
 
 
-def _pairs(rig: Rig) -> tuple[IntArray, IntArray]:
+def some_pairs(rig: Rig) -> tuple[IntArray, IntArray]:
+    """Pairs of cameras that propose points."""
     first, second = view_pairs(len(rig.cameras))
     keep = np.linspace(0, len(first) - 1, min(len(first), MAX_PAIRS)).astype(int)
     return first[keep], second[keep]
@@ -235,7 +236,7 @@ def _vote_points(rig: Rig, footage: Footage, use: IntArray, tolerance_px: F64) -
     """Points (U, N, 3): those of the pair of views that most views accept, body by body."""
     R, t = rig.cam_from_world
     xy_px = footage.xy_px[:, use]
-    xyz = pair_points(R, t, rig.undistort(xy_px), _pairs(rig))
+    xyz = pair_points(R, t, rig.undistort(xy_px), some_pairs(rig))
     P, n, N, _ = xyz.shape
     cost = np.zeros((P, n, footage.bodies))
     for v, camera in enumerate(rig.cameras):
@@ -252,31 +253,3 @@ def _vote_points(rig: Rig, footage: Footage, use: IntArray, tolerance_px: F64) -
 
 # Gap, in tolerances, of a point that a view sees and a pair of others cannot place.
 NOT_THERE = 50.0
-
-
-def scale_ratios(rig: Rig, footage: Footage, use: IntArray, tolerance_px: F64) -> F64:
-    """Size of the board as pairs of cameras triangulate it, over its true size, shape (n,)."""
-    assert footage.solid is not None
-    R, t = rig.cam_from_world
-    xy_px = footage.xy_px[:, use]
-    first, second = _pairs(rig)
-    xyz = pair_points(R, t, rig.undistort(xy_px), (first, second))
-    fits = np.isfinite(xyz[..., 0])
-    for views in (first, second):
-        for p, v in enumerate(views):
-            gap = np.linalg.norm(rig.cameras[v].project(xyz[p]) - xy_px[v], axis=-1)
-            fits[p] &= gap < 5 * tolerance_px[v]
-    return _size_over(footage.solid, xyz, fits)
-
-
-def _size_over(solid: F64, xyz: F64, fits: BoolArray) -> F64:
-    count = fits.sum(-1)
-    ok = count >= 6
-    weight = fits[ok][..., None] / count[ok][:, None, None]
-    points = np.where(fits[ok][..., None], xyz[ok], 0.0)
-    middle = (points * weight).sum(1, keepdims=True)
-    spread = (((points - middle) ** 2) * weight).sum((1, 2))
-    model = np.broadcast_to(solid, points.shape)
-    centre = (model * weight).sum(1, keepdims=True)
-    true = (((model - centre) ** 2) * weight).sum((1, 2))
-    return np.asarray(np.sqrt(spread / true))

@@ -37,6 +37,7 @@ __all__ = [
     "criterion",
     "joined",
     "nested",
+    "offset_std",
     "reach_mm",
     "scale_fault",
     "search_offset",
@@ -187,3 +188,13 @@ def nested(a: Fault, b: Fault) -> bool:
     if a.view != b.view:
         return False
     return {a.kind, b.kind} in ({"offset", "drift"}, {"moved", "turned"})
+
+
+def offset_std(linear: Linear, views: int) -> F64:
+    """Spread of each camera's clock by itself, shape (V,), s; infinite where nothing tells."""
+    out = np.full(views, np.inf)
+    for v in range(views):
+        columns = single_fault("offset", v, views).columns
+        if float((columns.T @ linear.S @ columns)[0, 0]) > 0:
+            out[v] = np.sqrt(covariance(linear, columns)[0, 0])
+    return out
