@@ -12,12 +12,14 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from multiview.errors import InputError, StaleStageError
+from multiview.errors import InputError, MultiviewError, StaleStageError
 from multiview.formats.atomic import disk_errors, write_text
 
 __all__ = ["Stage", "file_digest", "package_version", "provenance", "read_manifest"]
@@ -158,6 +160,16 @@ class Stage:
                 f"{self.work} exists and was not written by multiview",
                 "choose another --out folder, or move that folder away; nothing was touched",
             )
+
+    @contextmanager
+    def cleared(self) -> Iterator[None]:
+        """Leave no folder behind when the body refuses its input before it finished any part."""
+        try:
+            yield
+        except MultiviewError:
+            if self.work.is_dir() and [p.name for p in self.work.iterdir()] == [PLAN]:
+                shutil.rmtree(self.work)
+            raise
 
     def finish(self, figures: dict[str, Any]) -> Path:
         """Write the manifest and give the folder its name.

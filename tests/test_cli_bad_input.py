@@ -296,6 +296,7 @@ def test_camera_that_shares_no_board_view(fails, tmp_path):
     film = make_board_film(tmp_path / "film", seen)
     more = ["--board", tmp_path / "film" / "board.yaml", "--out", tmp_path / "out"]
     fails(["calibrate", film, *more], "2 groups", r"a, b \| c")
+    assert not list(tmp_path.glob("*.partial"))  # nothing was finished, nothing stays
 
 
 def edited(solved, tmp_path, old, new):

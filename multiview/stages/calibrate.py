@@ -86,13 +86,19 @@ def run_calibrate(
         say(f"calibrate: {out} is up to date")
         return out
     say(sync_text(capture))
-    _check_some_frames(capture)
-    with progress_bar() as progress:
-        store = open_store(out, capture.digest, filmed)
-        corners = detect_boards(capture, filmed, progress, store=store)
-        options = solve.arguments(capture.names)
-        result = calibrate_corners(corners, filmed, intrinsics=lenses, progress=progress, **options)
-    result = _finished(result, capture, world, origin)
+    with stage.cleared():
+        _check_some_frames(capture)
+        with progress_bar() as progress:
+            store = open_store(out, capture.digest, filmed)
+            corners = detect_boards(capture, filmed, progress, store=store)
+            result = calibrate_corners(
+                corners,
+                filmed,
+                intrinsics=lenses,
+                progress=progress,
+                **solve.arguments(capture.names),
+            )
+        result = _finished(result, capture, world, origin)
     judged = assess(result)
     _write(result, judged, capture, stage.work)
     stage.finish({"rms_px": result.rms_px, "heldout_px": result.heldout.predicted_px})
