@@ -14,7 +14,7 @@ import numpy as np
 
 from multiview._shapes import F64
 from multiview.calib.scene_config import SceneConfig
-from multiview.calib.scene_covariance import scene_covariance, similar_covariance
+from multiview.calib.scene_covariance import known_rig, scene_covariance, similar_covariance
 from multiview.calib.scene_grow import grow
 from multiview.calib.scene_hands import order_by_opinion, turned_views, with_turned
 from multiview.calib.scene_pairs import MIN_SHARED
@@ -129,7 +129,7 @@ def finish(
     inlier[obs.view[fit.inlier], solved.at[obs.point[fit.inlier]]] = True
     figures = _figures(solved, covariance, lenses.names)
     return SceneResult(
-        rig=posed_rig(state, lenses, unit, about),
+        rig=known_rig(posed_rig(state, lenses, unit, about), covariance),
         covariance=covariance,
         scale_std=scale_std,
         alike=alike,

@@ -6,13 +6,23 @@ each camera; a scene without scale or origin fixes 6 V - 7 of them.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from multiview._shapes import F64
 from multiview.calib.scene_bundle import SceneFit, reduced, scale_direction
 from multiview.calib.scene_problem import CAMERA, POSE, Bools, Observations, linearise
+from multiview.core import Rig, RigCovariance
+from multiview.core.covariance import LENS
 
-__all__ = ["centre_from_pose", "gauge_directions", "scene_covariance", "similar_covariance"]
+__all__ = [
+    "centre_from_pose",
+    "gauge_directions",
+    "known_rig",
+    "scene_covariance",
+    "similar_covariance",
+]
 
 
 def scene_covariance(fit: SceneFit, obs: Observations, free: Bools) -> tuple[F64, float]:
@@ -85,6 +95,26 @@ def similar_covariance(cov: F64, R: F64, scale: float, shift: F64) -> F64:
         M[v, 3:, v, :3] = np.array([[0, -y[2], y[1]], [y[2], 0, -y[0]], [-y[1], y[0], 0]])
     flat = M.reshape(len(R) * POSE, -1)
     return np.asarray(flat @ cov @ flat.T)
+
+
+def known_rig(rig: Rig, covariance: F64) -> Rig:
+    """Return the rig with the covariance of its poses, shape (6 V, 6 V); its lenses are held.
+
+    Here ``t`` becomes ``t + dt`` beside its turn, there ``exp(w) t + s``: ``s = dt + t x w``.
+    """
+    t = rig.cam_from_world[1]
+    V = len(t)
+    M = np.zeros((V, POSE, V, POSE))
+    for v, y in enumerate(t):
+        M[v, :, v, :] = np.eye(POSE)
+        M[v, 3:, v, :3] = np.array([[0, -y[2], y[1]], [y[2], 0, -y[0]], [-y[1], y[0], 0]])
+    flat = M.reshape(V * POSE, -1)
+    poses = RigCovariance(
+        matrix=flat @ covariance @ flat.T,
+        pose=np.arange(V * POSE).reshape(V, POSE),
+        lens=np.full((V, LENS), -1),
+    )
+    return replace(rig, covariance=poses)
 
 
 def centre_from_pose(t: F64) -> F64:

@@ -188,7 +188,8 @@ def _in_world(result: SceneResult, shift: F64) -> SceneResult:
         R = camera.cam_from_world.R @ Q.T
         pose = Pose(R=R, t=s * camera.cam_from_world.t - R @ d)
         cameras.append(replace(camera, cam_from_world=pose))
-    rig = replace(result.rig, cameras=tuple(cameras))
+    known = result.rig.covariance
+    rig = replace(result.rig, cameras=tuple(cameras), covariance=known and known.scaled(s))
     return replace(
         result,
         rig=rig,

@@ -67,10 +67,11 @@ def run_calib_scene(
     if stage.done:
         say(f"calib scene: {out} is up to date")
         return out
-    if refine:
-        result = refine_rig(rig, dets, config=config)
-    else:
-        result = calibrate_scene(dets, rig, scale=given, config=config)
+    with stage.cleared():
+        if refine:
+            result = refine_rig(rig, dets, config=config)
+        else:
+            result = calibrate_scene(dets, rig, scale=given, config=config)
     write_rig(result.rig, stage.work / "rig.yaml")
     write_text(stage.work / "report.md", scene_markdown(result))
     write_text(stage.work / "report.json", json.dumps(scene_data(result), indent=1) + "\n")

@@ -74,7 +74,8 @@ def run_check(
         say(f"calib check: {out} is up to date")
         say((out / "report.md").read_text(encoding="utf-8"))
         return bool(data["healthy"])
-    report = _report(footage, table, rig, board, floor_mm)
+    with stage.cleared():
+        report = _report(footage, table, rig, board, floor_mm)
     write_text(stage.work / "report.md", health_markdown(report))
     write_text(stage.work / "report.json", json.dumps(health_data(report), indent=1) + "\n")
     if report.corrected is not None:

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from calib_scenes import ring
 from scene_takes import take
 
 from multiview.calib.scene_bundle import adjust_scene, freedom, reduced, scale_direction
 from multiview.calib.scene_config import SceneConfig
+from multiview.calib.scene_covariance import known_rig
 from multiview.calib.scene_five_point import five_point
 from multiview.calib.scene_graph import average_rotations, contradicting, triangle_votes
 from multiview.calib.scene_hands import order_by_opinion, turned_views
@@ -269,3 +271,19 @@ def test_the_syntax_of_scales():
     for bad in ("0.5", "bone:wrist=1", "bone:wrist-elbow=0.2", "wand:wrist-middle1=-1", "bone:"):
         with pytest.raises(InputError):
             parse_scale(bad, HAND_21.keypoints, names)
+
+
+def test_the_rig_carries_the_covariance_in_its_own_steps() -> None:
+    rng = np.random.default_rng(90)
+    rig = ring(rng, 3)
+    root = rng.normal(0, 1, (18, 18))
+    known = known_rig(rig, root @ root.T).covariance
+    steps = 1e-6 * root.reshape(3, 6, 18)  # each column is a change of (w, t) of all cameras
+    ours = np.empty((3, 6, 18))
+    for v, camera in enumerate(rig.cameras):
+        t = camera.cam_from_world.t
+        ours[v, :3] = steps[v, :3]
+        ours[v, 3:] = t[:, None] + steps[v, 3:] - (exp_so3(steps[v, :3].T) @ t).T
+    flat = ours.reshape(18, 18) / 1e-6
+    np.testing.assert_allclose(known.matrix, flat @ flat.T, rtol=1e-4, atol=1e-3)
+    assert (known.lens == -1).all()
