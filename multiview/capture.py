@@ -100,13 +100,8 @@ class Capture:
         CaptureError
             If a frame does not decode; names camera, file and frame.
         """
-        self._check_view(view)
         first, last, _ = slice(start, stop).indices(len(self.frame_ids))
-        row = self.index[view, first:last]
-        positions = first + np.flatnonzero(row >= 0)
-        with closing(self.sources[view].frames(row[row >= 0])) as frames:
-            for f, (_, image) in zip(positions.tolist(), frames, strict=True):
-                yield f, image
+        yield from self.pick(view, np.arange(first, last))
 
     def pick(self, view: int, positions: IntArray) -> Generator[tuple[int, Image], None, None]:
         """Decode some pictures of one camera, from the last keyframe before the first.
