@@ -221,17 +221,18 @@ def main() -> None:
     parser.add_argument("--clean", type=int, default=100)
     parser.add_argument("--bench", type=Path, default=Path(os.environ.get("BENCH", "scenes")))
     parser.add_argument("--hands", type=Path)
+    parser.add_argument("--groups", nargs="*", default=["synthetic", "demo", "bench", "hands"])
     options = parser.parse_args()
     table: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     began = time.process_time()
-    groups = (
-        synthetic(options.seeds),
-        demo(),
-        bench(options.bench),
-        all_hands(options.hands),
-    )
-    for group in groups:
-        for case in group:
+    groups = {
+        "synthetic": lambda: synthetic(options.seeds),
+        "demo": demo,
+        "bench": lambda: bench(options.bench),
+        "hands": lambda: all_hands(options.hands),
+    }
+    for name in options.groups:
+        for case in groups[name]():
             word = verdict(case, case.check())
             scene = case.scene.split(",")[0] if case.scene.startswith("board") else case.scene
             table[scene, case.kind][word] += 1

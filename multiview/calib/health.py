@@ -160,7 +160,7 @@ def _check(setup: Setup, sizes: list[MixUp], scale: Finding | None, floor_mm: fl
     setup = replace(setup, footage=footage)
     begin = setup.start()
     noise = begin.model.scale_px / T_SCALE
-    timing = bool(begin.scene.tracks.smooth(noise).any())
+    timing = begin.scene.tracks.smooth(noise)
     kinds: tuple[str, ...] = ("moved", "turned", "zoom")
     kinds += ("offset", "drift") if timing else ()
     kinds += ("scale",) if setup.footage.solid is not None and scale is None else ()

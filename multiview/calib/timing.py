@@ -124,7 +124,7 @@ def estimate_offsets(xy_px: F64, times: F64, rig: Rig, *, sharp: bool = True) ->
     begin = start(rig, footage, use, hand_tolerance_px(footage, use), reach=1 if sharp else None)
     scene, model = begin.scene, scene_fit(begin.scene, begin.model)[0]
     V = len(rig.cameras)
-    if not scene.tracks.smooth(model.scale_px / T_SCALE).any():
+    if not scene.tracks.smooth(model.scale_px / T_SCALE):
         none = np.full(V, np.nan)
         return _offsets(none, np.full(V, np.inf), 0, scene.tracks.interval_s)
     reference = int(footage.seen.sum((1, 2)).argmax())

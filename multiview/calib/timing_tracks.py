@@ -97,11 +97,11 @@ class Tracks:
         bend = np.nan_to_num(self.acceleration[view][at])
         return xy[at] + (speed + bend * late / 2) * late, speed + bend * np.nan_to_num(late)
 
-    def smooth(self, noise_px: F64) -> BoolArray:
-        """Which cameras' motion is resolved by the frame rate, shape (V,).
+    def smooth(self, noise_px: F64) -> bool:
+        """Whether the motion is resolved by the frame rate.
 
-        A track is resolved if a sample lies nearer to the middle of its neighbours than these are
-        apart; independent poses, filmed one by one, are not.
+        It is if samples lie nearer to the middle of their neighbours than these are apart, in the
+        median over all cameras; still things and independent poses, filmed one by one, do not.
         """
         V, F, _, _ = self.xy_px.shape
         points = self.xy_px.reshape(V, F, self.bodies, -1, 2)
@@ -110,12 +110,10 @@ class Tracks:
         count = np.maximum(seen.sum(-1), 1)
         bend = _body_mean(here - (before + after) / 2, seen, count)
         way = _body_mean(after - before, seen, count)
-        out = np.zeros(V, bool)
-        for v in range(V):
-            # below three spreads of its difference a way is noise
-            moves = seen[v].any(-1) & (way[v] > 3 * np.sqrt(2 / count[v]) * noise_px[v])
-            out[v] = moves.any() and np.median(bend[v][moves] / way[v][moves]) < 0.5
-        return out
+        # below three spreads of its difference a way is noise
+        noise = np.sqrt(2 / count) * noise_px[:, None, None]
+        moves = np.asarray(seen.any(-1) & (way > 3 * noise), np.bool_)
+        return bool(moves.any() and np.median(bend[moves] / way[moves]) < 0.5)
 
 
 def _body_mean(vector: F64, seen: BoolArray, count: IntArray) -> F64:

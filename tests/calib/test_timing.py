@@ -79,6 +79,14 @@ def test_a_reading_between_samples_follows_a_curve():
     np.testing.assert_allclose(velocity[2:-1, 0, 0], 6 * late[2:-1], atol=1e-9)
 
 
+def test_poses_filmed_one_by_one_are_not_smooth(rig):
+    corners, times = film(rig, SEED)
+    order = np.random.default_rng(0).permutation(corners.xy_px.shape[1])
+    noise = np.full(4, 0.3)
+    assert Tracks(xy_px=corners.xy_px, times=times).smooth(noise)
+    assert not Tracks(xy_px=corners.xy_px[:, order], times=times).smooth(noise)
+
+
 def test_stamps_that_do_not_rise_are_an_error(rig):
     with pytest.raises(ShapeError, match="do not rise"):
         Tracks(xy_px=np.zeros((1, 4, 2, 2)), times=np.zeros((1, 4)))
