@@ -16,6 +16,7 @@ from multiview.calib.layout import Layout
 from multiview.calib.normals import LOST_PX, Normals, board_normals, linearise, solve_step
 from multiview.calib.priors import add_priors, prior_cost
 from multiview.calib.problem import Bools, Sightings, State, residuals
+from multiview.calib.threads import one_blas_thread
 
 __all__ = ["REJECT_SIGMA", "Fit", "adjust", "adjust_boards", "corner_noise", "fit_robust"]
 
@@ -69,6 +70,7 @@ def moved(state: State, layout: Layout, shared: F64, boards: F64) -> State:
     return replace(state, bend=state.bend + bend) if bend.size else state
 
 
+@one_blas_thread
 def adjust(
     state: State,
     seen: Sightings,

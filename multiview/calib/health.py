@@ -33,6 +33,7 @@ from multiview.calib.health_start import (
 )
 from multiview.calib.health_statistics import BLOCKS
 from multiview.calib.health_words import effect_finding, mix_up_finding, scale_finding
+from multiview.calib.threads import one_blas_thread
 from multiview.core import Detections, Rig
 
 __all__ = ["BOARD_FLOOR_MM", "HAND_FLOOR_SHARE", "check_corners", "check_detections"]
@@ -63,6 +64,7 @@ class _Checked:
     floor_mm: float
 
 
+@one_blas_thread
 def check_corners(
     corners: BoardCorners,
     board: Board,
@@ -115,6 +117,7 @@ def check_corners(
     return _report(checked, absent, board, edges)
 
 
+@one_blas_thread
 def check_detections(dets: Detections, rig: Rig, *, floor_mm: float | None = None) -> HealthReport:
     """Check a rig with hands.
 

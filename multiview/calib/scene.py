@@ -34,6 +34,7 @@ from multiview.calib.scene_scale import (
 )
 from multiview.calib.scene_solve import Solved, chosen_lenses, confident, make_tracks, posed_rig
 from multiview.calib.scene_start import check_tracks, find_pairs, focal_px, relate
+from multiview.calib.threads import one_blas_thread
 from multiview.core import Detections, Rig
 from multiview.errors import CalibrationError, InputError
 
@@ -45,6 +46,7 @@ MANY_REJECTED, ALIKE = 0.3, 4.0
 FEW = 3
 
 
+@one_blas_thread
 def calibrate_scene(
     dets: Detections,
     lenses: Rig,

@@ -28,6 +28,7 @@ from multiview.calib.scene_problem import POSE, SceneState, Tracks
 from multiview.calib.scene_result import Moved, SceneResult
 from multiview.calib.scene_solve import Solved, chosen_lenses, confident, make_tracks, solve
 from multiview.calib.scene_start import check_tracks
+from multiview.calib.threads import one_blas_thread
 from multiview.core import Detections, Pose, Rig
 
 __all__ = ["refine_rig"]
@@ -41,6 +42,7 @@ LOST_SHARE = 0.3
 CHANCE = 1e-3
 
 
+@one_blas_thread
 def refine_rig(rig: Rig, dets: Detections, *, config: SceneConfig | None = None) -> SceneResult:
     """Adjust a rig on the detections of a take, in the world and scale that it has.
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from multiview._shapes import F64
 from multiview.calib.board import Board
@@ -24,6 +23,7 @@ from multiview.calib.loops import contradicted_pairs
 from multiview.calib.pnp import Planes, fit_planes, pose_candidates
 from multiview.calib.problem import Bools, Ints, Sightings, State, residuals
 from multiview.calib.result import CalibrationResult, LensEvidence
+from multiview.calib.threads import one_blas_thread
 from multiview.core import Intrinsics
 from multiview.errors import InputError
 
@@ -103,6 +103,7 @@ def calibrate(
     )
 
 
+@one_blas_thread
 def calibrate_corners(
     corners: BoardCorners | Sequence[BoardCorners],
     board: Board | Sequence[Board],
@@ -124,9 +125,7 @@ def calibrate_corners(
     given = dict(intrinsics or {})
     _check_given(given, takes[0])
     shared = _lens_groups(shared_lens, takes[0])
-    # many small matrices: threads of BLAS would only wait for each other
-    with threadpool_limits(1, user_api="blas"):
-        return _calibrate(takes, boards, given, shared, refine_intrinsics, lens, flat, progress)
+    return _calibrate(takes, boards, given, shared, refine_intrinsics, lens, flat, progress)
 
 
 def _calibrate(
