@@ -94,11 +94,15 @@ def run_ours(bench, s, published=None):
     corners = corners_of(bench, s)
     known = given_lenses(published, corners.camera_names) if published else None
     result = calibrate_corners(corners, board_of(s), intrinsics=known)
+    lenses = "lenses chosen: " + ", ".join(e.model for e in result.lenses)
+    if any(c.intrinsics.model == "fisheye" for c in result.rig.cameras):
+        lenses += "; scored with brown_k3, for the bench has no fisheye"
+        result = calibrate_corners(corners, board_of(s), intrinsics=known, lens="brown_k3")
     held = result.heldout
     return {
         **as_output(result.rig),
         "rms": result.rms_px,
-        "note": "; ".join(result.warnings)[:300],
+        "note": "; ".join([lenses, *result.warnings])[:300],
         "heldout": {"px": held.predicted_px, "mm": held.triangulated_mm},
         "kept": kept(bench, s, result),
     }
