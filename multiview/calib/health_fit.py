@@ -38,7 +38,7 @@ def scene_loss(scene: Scene, model: Model) -> float:
     return total
 
 
-def fit(scene: Scene, model: Model, columns: F64) -> tuple[Model, Linear]:
+def fit(scene: Scene, model: Model, columns: F64, steps: int = STEPS) -> tuple[Model, Linear]:
     """Adjust the structure, the scales and some directions of the deviations together.
 
     Parameters
@@ -47,6 +47,8 @@ def fit(scene: Scene, model: Model, columns: F64) -> tuple[Model, Linear]:
         What was filmed, and the start.
     columns
         Directions in which cameras may deviate, shape (9 V, k); k may be 0.
+    steps
+        At most so many.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def fit(scene: Scene, model: Model, columns: F64) -> tuple[Model, Linear]:
         The maximum of the likelihood, and the model about it.
     """
     damping, linear = 1e-4, linearise(scene, model)
-    for _ in range(STEPS):
+    for _ in range(steps):
         change = np.abs(np.log(linear.scale_px / model.scale_px)).max()
         model = replace(model, scale_px=linear.scale_px)
         loss, gain = scene_loss(scene, model), 0.0
@@ -83,6 +85,6 @@ def _step(model: Model, linear: Linear, columns: F64, damping: float) -> Model:
     return model.moved(cameras.reshape(-1, PARAMETERS)).reshaped(block)
 
 
-def scene_fit(scene: Scene, model: Model) -> tuple[Model, Linear]:
+def scene_fit(scene: Scene, model: Model, steps: int = STEPS) -> tuple[Model, Linear]:
     """Adjust the structure and the scales only: the rig as it is."""
-    return fit(scene, model, np.zeros((len(model.R) * PARAMETERS, 0)))
+    return fit(scene, model, np.zeros((len(model.R) * PARAMETERS, 0)), steps)

@@ -20,8 +20,9 @@ from multiview.core import Camera, Intrinsics, Pose, Rig
 
 __all__ = ["MixUp", "Setup", "duplicates", "find_mix_ups", "fit_sizes", "rescaled"]
 
-# A camera is looked at if a quarter of its points is wrong: gross errors of detectors are rarer.
-SUSPECT_SHARE = 0.25
+# A camera is looked at if so many of its points are wrong: gross errors of detectors are rarer, a
+# few per cent of corners and up to a quarter of keypoints.
+SUSPECT_BOARD, SUSPECT_HAND = 0.1, 0.25
 # A mix-up that is undone takes at least so much of all that is wrong with it.
 CURED = 0.25
 # Suspects that are tried against each other; of more, the rig or the board is wrong as a whole.
@@ -223,7 +224,8 @@ def _expected_gap(rig: Rig, footage: Footage, a: int, b: int, both: F64 | object
 
 def suspects(begin: Start) -> list[int]:
     """Cameras that do not fit, worst first."""
-    return [int(v) for v in np.argsort(-begin.wrong) if begin.wrong[v] > SUSPECT_SHARE]
+    usual = SUSPECT_HAND if begin.scene.solid is None else SUSPECT_BOARD
+    return [int(v) for v in np.argsort(-begin.wrong) if begin.wrong[v] > usual]
 
 
 def find_mix_ups(setup: Setup, begin: Start) -> tuple[Setup, Start, list[MixUp]]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from multiview._shapes import F64, IntArray
+from multiview._shapes import F64, BoolArray, IntArray
+from multiview.calib.health_fit import scene_fit
 from multiview.calib.health_footage import Footage, renumber
 from multiview.calib.health_model import NOISE_FLOOR_PX, T_DOF, Model, Scene
 from multiview.calib.timing_tracks import Tracks
@@ -30,6 +31,8 @@ T_SCALE = 0.8525
 # A corner's error, in spreads, that noise yields once in 100 000. A tolerance of hands already is
 # what is called wrong.
 UNLIKELY = float(np.sqrt(2 * np.log(1e5)))
+# Steps that refine boards before cameras are judged by them; each squares what is left to gain.
+REFINED = 3
 # Frames that are placed at once; bounds memory.
 CHUNK = 100
 RAYLEIGH_MEDIAN = float(np.sqrt(2 * np.log(2)))
@@ -85,22 +88,14 @@ def start(
         xyz = _vote_points(rig, footage, use, tolerance_px)
         footage = renumber(footage, use, rig.project(xyz), tolerance_px)
         xyz = _vote_points(rig, footage, use, tolerance_px)
-    predicted = rig.project(xyz)
-    footage = renumber(footage, use, predicted, tolerance_px)
-    gap = np.linalg.norm(footage.xy_px[:, use] - predicted, axis=-1)
-    seen = footage.seen[:, use] & np.isfinite(xyz[..., 0])
-    squared = np.where(np.isnan(gap), np.inf, gap / tolerance_px[:, None, None]) ** 2
-    loss = (T_DOF + 2) * np.log1p(np.minimum(squared, 1e6) / T_DOF)[seen].sum()
-    error = np.array([_median(g[s]) for g, s in zip(gap, seen, strict=True)])
-    beyond = seen & ~(squared < (1 if footage.solid is None else UNLIKELY**2))
-    wrong = beyond.sum((1, 2)) / np.maximum(seen.sum((1, 2)), 1)
+    footage = renumber(footage, use, rig.project(xyz), tolerance_px)
+    error = _errors(rig, footage, use, xyz)[1]
     R, t = rig.cam_from_world
-    V = len(R)
     model = Model(
         R=R,
         t=t,
-        focal=np.zeros(V),
-        clock=np.zeros((V, 2)),
+        focal=np.zeros(len(R)),
+        clock=np.zeros((len(R), 2)),
         xyz=xyz if footage.solid is None else np.zeros(0),
         board_R=board_R,
         board_t=board_t,
@@ -110,8 +105,32 @@ def start(
         reach = 1 if footage.solid is not None else HAND_REACH
     tracks = Tracks(xy_px=footage.xy_px, times=footage.times, reach=reach, bodies=footage.bodies)
     scene = Scene(rig=rig, tracks=tracks, use=use, solid=footage.solid)
+    if footage.solid is not None:
+        # poses of single pictures are vague: what other cameras see is told from all together
+        model = scene_fit(scene, model, REFINED)[0]
+        xyz = model.points(scene)
+    return _judged(scene, model, footage, xyz, tolerance_px)
+
+
+def _errors(rig: Rig, footage: Footage, use: IntArray, xyz: F64) -> tuple[F64, F64, BoolArray]:
+    """Errors (V, U, N), their median in each camera (V,), and which points are compared."""
+    gap = np.linalg.norm(footage.xy_px[:, use] - rig.project(xyz), axis=-1)
+    seen = footage.seen[:, use] & np.isfinite(xyz[..., 0])
+    return gap, np.array([_median(g[s]) for g, s in zip(gap, seen, strict=True)]), seen
+
+
+def _judged(scene: Scene, model: Model, footage: Footage, xyz: F64, tolerance_px: F64) -> Start:
+    gap, error, seen = _errors(scene.rig, footage, scene.use, xyz)
+    squared = np.where(np.isnan(gap), np.inf, gap / tolerance_px[:, None, None]) ** 2
+    loss = (T_DOF + 2) * np.log1p(np.minimum(squared, 1e6) / T_DOF)[seen].sum()
+    beyond = seen & ~(squared < (1 if footage.solid is None else UNLIKELY**2))
     return Start(
-        scene=scene, model=model, footage=footage, error_px=error, wrong=wrong, loss=float(loss)
+        scene=scene,
+        model=model,
+        footage=footage,
+        error_px=error,
+        wrong=beyond.sum((1, 2)) / np.maximum(seen.sum((1, 2)), 1),
+        loss=float(loss),
     )
 
 
