@@ -104,7 +104,8 @@ def _track(part: BoardFit, name: str, noise_px: F64, rig_digest: str) -> BoardTr
     return BoardTrack(
         name=name,
         about=part.board.describe(),
-        xyz_board=part.xyz_board,
+        # its mean plane: a floor is flat even where the print on it is not
+        xyz_board=part.board.object_points,
         frame_ids=ids[posed],
         R=part.world_from_board_R[posed],
         t=part.world_from_board_t[posed],
