@@ -25,6 +25,8 @@ __all__ = ["LIMIT", "RobustPoints", "Search", "stop_ranks", "triangulate_points"
 
 # A right detection is farther off than this many standard deviations once in a thousand times.
 LIMIT = float(np.sqrt(-2 * np.log(1e-3)))
+# Steps of the confidence for which limits are given.
+GRID = 64
 # Half of the squared limit: weights fall from 2.6 standard deviations on, where 3 % of the right
 # ones lie. Costs 0.3 % of accuracy and takes most of the pull of wrong ones near the limit.
 SOFT = 0.5
@@ -109,7 +111,8 @@ class Search:
     def options(self) -> F64:
         """As the compiled search takes them."""
         angles = (np.cos(LEAST_ANGLE), np.cos(WIDE_ANGLE))
-        return np.array([self.min_conf, LIMIT, self.length, SOFT, *angles, float(self.bounds)])
+        limits = np.full(GRID + 1, LIMIT**2)
+        return np.array([self.min_conf, self.length, SOFT, *angles, float(self.bounds), *limits])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +216,8 @@ class _Task:
     def run(self, sigma: F64, rows: IntArray) -> tuple[F64, BoolArray, F64]:
         """Search some points with a noise (V, 1) or (V, N): xyz, inliers, statistics."""
         from multiview.geometry.compiled.lens import pack_cameras
-        from multiview.geometry.compiled.points import STATS, search_points
+        from multiview.geometry.compiled.points import STATS
+        from multiview.geometry.compiled.search import search_points
 
         every = len(rows) == self.xy.shape[1]
         xy = self.xy if every else np.ascontiguousarray(self.xy[:, rows])

@@ -9,8 +9,8 @@ Kittler, LO-RANSAC, DAGM 2003). The search ends
 
 - when more than half of the views plus a half agree: two different points share at most one view,
   so no other point can have as many;
-- or when the pairs tried leave a point with more views than the best a chance of
-  ``options[MISS]`` to have been missed (`multiview.geometry.robust.stop_ranks`).
+- or when a point with more views than the best is unlikely to have been missed
+  (`multiview.geometry.robust.stop_ranks`).
 """
 
 from __future__ import annotations
@@ -30,62 +30,49 @@ from multiview.geometry.compiled.lens import (
     undistort,
 )
 
-__all__ = ["OPTIONS", "STATS", "polish", "refit_points", "search_points"]
+__all__ = ["GRID", "OPTIONS", "STATS", "admit", "pair_point", "polish", "refit_points", "search_one"]
 
-# Options: least confidence, limit in standard deviations, limit as a length (0: none), share of the
-# squared limit from which weights fall, cosines of the least and of a wide angle, whether
-# observations outside the picture are dropped.
-MIN_CONF, LIMIT, LENGTH, SOFT, COS_LEAST, COS_WIDE, BOUNDS, OPTIONS = 0, 1, 2, 3, 4, 5, 6, 7
+# Options: least confidence, limit as a length (0: none), share of the squared limit from which
+# weights fall, cosines of the least and of a wide angle, whether observations outside the picture
+# are dropped; then the squared limits in units of the noise for equal steps of the confidence.
+MIN_CONF, LENGTH, SOFT, COS_LEAST, COS_WIDE, BOUNDS, LIMITS = 0, 1, 2, 3, 4, 5, 6
+GRID = 64
+OPTIONS = LIMITS + GRID + 1
 # Statistics: candidates, inliers, chi^2 of the inliers, truncated cost, information (6 entries).
 CANDIDATES, INLIERS, CHI2, COST, INFO, STATS = 0, 1, 2, 3, 4, 10
-# Rows of the work space of a point: pixels, inverse variance, ray, confidence, inlier now and best.
-U, V_, PRECISION, RAY, CONF, NOW, BEST, ROWS = 0, 1, 2, 3, 6, 7, 8, 9
+# Rows of the work space of a point: pixels, inverse variance, ray, confidence, inlier now and best,
+# squared limit.
+U, V_, PRECISION, RAY, CONF, NOW, BEST, LIMIT, ROWS = 0, 1, 2, 3, 6, 7, 8, 9, 10
+# No cosine: a ray that is not computed yet.
+UNKNOWN = 2.0
+# Newton steps of a hypothesis's rays: good to 1e-6 px.
+PAIR_STEPS = 3
 # Gauss-Newton from a hypothesis converges in 3; the rest is for two narrow views.
 MAX_STEPS = 20
+# Squared limit of a refit on given observations.
+NO_LIMIT = 1e200
 # A step of less than a thousandth of the point's own standard deviation: with quadratic convergence
 # the next one would be below a millionth.
 STEP_SIGMAS = 1e-3
 
 
 @compiled
-def search_points(
-    cameras: F64,
-    curves: F64,
-    xy: F64,
-    conf: F64,
-    sigma: F64,
-    options: F64,
-    ranks: IntArray,
-    start: int,
-    stop: int,
-    out_xyz: F64,
-    out_inlier: BoolArray,
-    out_stats: F64,
-) -> None:
-    """Triangulate points ``start`` to ``stop``: `multiview.geometry.robust` says what is what."""
-    views = len(cameras)
-    work, view = np.empty((ROWS, views)), np.empty(views, np.int64)
-    system, best = np.empty(11), np.empty(16)
-    for n in range(start, stop):
-        m = _gather(cameras, xy, conf, sigma, options, n, work, view)
-        out_xyz[n, :] = np.nan
-        out_stats[n, :] = 0.0
-        out_stats[n, CANDIDATES] = m
-        for v in range(views):
-            out_inlier[v, n] = False
-        if m < 2:
-            continue
-        best[0] = np.inf
-        _search(cameras, curves, options, ranks, m, work, view, system, best)
-        if best[0] == np.inf:
-            continue
-        for i in range(3):
-            out_xyz[n, i] = best[3 + i]
-        out_stats[n, INLIERS], out_stats[n, CHI2], out_stats[n, COST] = best[1], best[2], best[0]
-        for i in range(6):
-            out_stats[n, INFO + i] = best[6 + i]
-        for k in range(m):
-            out_inlier[view[k], n] = work[BEST, k] > 0
+def admit(
+    cameras: F64, xy: F64, conf: F64, sigma: F64, options: F64, v: int, n: int
+) -> tuple[float, float, float, float, float]:
+    """Pixel, inverse variance (0: no candidate), squared limit and confidence of a detection."""
+    x, y, sure = xy[v, n, 0], xy[v, n, 1], conf[v, n if conf.shape[1] > 1 else 0]
+    s = sigma[v, n if sigma.shape[1] > 1 else 0]
+    # NaN fails every comparison
+    if not (sure >= options[MIN_CONF] and abs(x) < 1e9 and abs(y) < 1e9 and s > 0):
+        return 0.0, 0.0, 0.0, 0.0, 0.0
+    limit = options[LIMITS + int(min(max(sure, 0.0), 1.0) * GRID)]
+    if options[BOUNDS] > 0:
+        margin = sqrt(limit) * s + 0.5
+        inside = -margin < x < cameras[v, SIZE] - 1 + margin
+        if not (inside and -margin < y < cameras[v, SIZE + 1] - 1 + margin):
+            return 0.0, 0.0, 0.0, 0.0, 0.0
+    return x, y, 1 / (s * s), limit, sure
 
 
 @compiled
@@ -95,28 +82,56 @@ def _gather(
     """Collect the candidates of a point in falling order of confidence; returns their number."""
     m = 0
     for v in range(len(cameras)):
-        x, y, sure = xy[v, n, 0], xy[v, n, 1], conf[v, n if conf.shape[1] > 1 else 0]
-        s = sigma[v, n if sigma.shape[1] > 1 else 0]
-        # NaN fails every comparison
-        if not (sure >= options[MIN_CONF] and abs(x) < 1e9 and abs(y) < 1e9 and s > 0):
+        x, y, precision, limit, sure = admit(cameras, xy, conf, sigma, options, v, n)
+        if precision == 0:
             continue
-        if options[BOUNDS] > 0:
-            margin = options[LIMIT] * s + 0.5
-            inside = -margin < x < cameras[v, SIZE] - 1 + margin
-            if not (inside and -margin < y < cameras[v, SIZE + 1] - 1 + margin):
-                continue
         k = m
         while k > 0 and work[CONF, k - 1] < sure:
-            for row in (U, V_, PRECISION, CONF):
+            for row in (U, V_, PRECISION, CONF, LIMIT):
                 work[row, k] = work[row, k - 1]
             view[k] = view[k - 1]
             k -= 1
-        work[U, k], work[V_, k], work[PRECISION, k], work[CONF, k] = x, y, 1 / (s * s), sure
-        view[k] = v
+        work[U, k], work[V_, k], work[PRECISION, k] = x, y, precision
+        work[LIMIT, k], work[CONF, k], view[k] = limit, sure, v
         m += 1
     for k in range(m):
-        work[RAY, k] = 2.0  # no cosine: not computed yet
+        work[RAY, k] = UNKNOWN
     return m
+
+
+@compiled
+def search_one(
+    cameras: F64,
+    curves: F64,
+    xy: F64,
+    conf: F64,
+    sigma: F64,
+    options: F64,
+    ranks: IntArray,
+    n: int,
+    work: F64,
+    view: IntArray,
+    system: F64,
+    best: F64,
+    out_xyz: F64,
+    out_inlier: BoolArray,
+    out_stats: F64,
+) -> None:
+    """Triangulate point ``n``."""
+    m = _gather(cameras, xy, conf, sigma, options, n, work, view)
+    out_stats[n, CANDIDATES] = m
+    best[0] = np.inf
+    if m >= 2:
+        _search(cameras, curves, options, ranks, m, work, view, system, best)
+    if best[0] == np.inf:
+        return
+    for i in range(3):
+        out_xyz[n, i] = best[3 + i]
+    out_stats[n, INLIERS], out_stats[n, CHI2], out_stats[n, COST] = best[1], best[2], best[0]
+    for i in range(6):
+        out_stats[n, INFO + i] = best[6 + i]
+    for k in range(m):
+        out_inlier[view[k], n] = work[BEST, k] > 0
 
 
 @compiled
@@ -140,7 +155,7 @@ def _search(
             if j >= ranks[m, int(best[1]) + 1 if best[0] < np.inf else 2]:
                 break
             for i in range(j):
-                X, Y, Z, ok = _pair(cameras, curves, work, view, i, j, low, high)
+                X, Y, Z, ok = pair_point(cameras, curves, work, view, i, j, low, high)
                 if not ok:
                     continue
                 cost = _score(cameras, options, m, work, view, X, Y, Z, raw)
@@ -182,17 +197,17 @@ def _try(
 @compiled
 def _ray(cameras: F64, curves: F64, work: F64, view: IntArray, k: int) -> None:
     """Direction of a view's ray in the world, kept for the next pair."""
-    if work[RAY, k] != 2.0:
+    if work[RAY, k] != UNKNOWN:
         return
     c = cameras[view[k]]
-    x, y = undistort(c, curves[view[k]], work[U, k], work[V_, k], 3)
+    x, y = undistort(c, curves[view[k]], work[U, k], work[V_, k], PAIR_STEPS)
     scale = 1 / sqrt(x * x + y * y + 1)
     for i in range(3):
         work[RAY + i, k] = (c[i] * x + c[3 + i] * y + c[6 + i]) * scale
 
 
 @compiled
-def _pair(
+def pair_point(
     cameras: F64,
     curves: F64,
     work: F64,
@@ -237,11 +252,11 @@ def _score(
     bound: float,
 ) -> float:
     """Truncated cost of a point over all candidates; stops where it exceeds the bound."""
-    cost, sigmas, length = 0.0, options[LIMIT] ** 2, options[LENGTH]
+    cost, length = 0.0, options[LENGTH]
     for k in range(m):
         c, precision = cameras[view[k]], work[PRECISION, k]
         u, v, z = project(c, X, Y, Z)
-        limit = sigmas
+        limit = work[LIMIT, k]
         if z > 0:
             if length > 0:
                 limit = max(limit, (length * c[FOCAL] / z) ** 2 * precision)
@@ -270,13 +285,13 @@ def _accumulate(
 
     ``work[NOW]`` is 1 plus the squared residual of a view that agrees, and 0 else.
     """
-    sigmas, length, soft = options[LIMIT] ** 2, options[LENGTH], options[SOFT]
+    length, soft = options[LENGTH], options[SOFT]
     h0 = h1 = h2 = h3 = h4 = h5 = g0 = g1 = g2 = cost = count = 0.0
     for k in range(m):
         c, precision = cameras[view[k]], work[PRECISION, k]
         u, v, z, a0, a1, a2, b0, b1, b2 = project_jacobian(c, X, Y, Z)
         work[NOW, k] = 0.0
-        limit = sigmas
+        limit = work[LIMIT, k]
         if not z > 0:
             cost += limit * (1 + soft) / 2
             continue
@@ -398,6 +413,7 @@ def refit_points(
             if use[v, n]:
                 s = sigma[v, n if sigma.shape[1] > 1 else 0]
                 work[U, m], work[V_, m], work[PRECISION, m] = xy[v, n, 0], xy[v, n, 1], 1 / (s * s)
+                work[LIMIT, m] = NO_LIMIT
                 view[m] = v
                 m += 1
         out_stats[n, :] = 0.0

@@ -1,0 +1,205 @@
+"""The easy points, many at once: the first good pair, refitted, where most views agree.
+
+Nine of ten points need no search. Their refits run camera by camera over a block of points, a loop
+that the compiler turns into vector instructions; the numbers are those of
+`multiview.geometry.compiled.points`, which the points that are left over go through.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from multiview._shapes import F64, IntArray
+from multiview.geometry.compiled.jit import compiled
+from multiview.geometry.compiled.lens import (
+    DIST,
+    END,
+    FOCAL,
+    KIND,
+    POLYNOMIAL,
+    T,
+    project_jacobian,
+)
+
+__all__ = ["ACC", "BLOCK", "OBS", "accumulate_block", "converge_block"]
+
+# Points of a block; a constant, so that the compiler sees that rows do not overlap.
+BLOCK = 128
+# Rows of a view's observations: pixel, inverse variance (0: none), squared limit, squared residual
+# (-1: disagrees).
+U, V_, PRECISION, LIMIT, RESIDUAL, OBS = 0, 1, 2, 3, 4, 5
+# Rows of the sums: point 3, information 6, gradient 3, cost, count, chi^2, then the point before
+# the last step 3, its cost, and the state of the point.
+X_, INFO, GRADIENT, COST, COUNT, CHI2, OLD, OLD_COST, STATE, ACC = 0, 3, 9, 12, 13, 14, 15, 18, 19, 20
+# States: moving, at its optimum, for the search.
+MOVING, DONE, LEFT = 0.0, 1.0, 2.0
+# A start near the optimum is there after three steps.
+ROUNDS = 6
+STEP_SIGMAS = 1e-3
+
+
+@compiled
+def accumulate_block(
+    cameras: F64, obs: F64, w: F64, n: int, length: float, soft: float
+) -> None:
+    """Sum the normal equations of ``n`` points over all cameras, at the points in ``w``."""
+    for row in range(INFO, OLD):
+        for i in range(n):
+            w[row * BLOCK + i] = 0.0
+    for v in range(len(cameras)):
+        if cameras[v, KIND] <= POLYNOMIAL:
+            _add_polynomial(cameras, v, obs, w, n, length, soft)
+        else:
+            _add_other(cameras, v, obs, w, n, length, soft)
+
+
+@compiled
+def _add_polynomial(
+    cameras: F64, v: int, obs: F64, w: F64, n: int, length: float, soft: float
+) -> None:
+    r0, r1, r2, r3, r4 = cameras[v, 0], cameras[v, 1], cameras[v, 2], cameras[v, 3], cameras[v, 4]
+    r5, r6, r7, r8 = cameras[v, 5], cameras[v, 6], cameras[v, 7], cameras[v, 8]
+    t0, t1, t2 = cameras[v, T], cameras[v, T + 1], cameras[v, T + 2]
+    fx, fy = cameras[v, FOCAL], cameras[v, FOCAL + 1]
+    cx, cy = cameras[v, FOCAL + 2], cameras[v, FOCAL + 3]
+    k1, k2, p1 = cameras[v, DIST], cameras[v, DIST + 1], cameras[v, DIST + 2]
+    p2, k3, end = cameras[v, DIST + 3], cameras[v, DIST + 4], cameras[v, END]
+    base = v * OBS * BLOCK
+    widen, half = (length * fx) ** 2, (1 + soft) / 2
+    for i in range(n):
+        X, Y, Z = w[i], w[BLOCK + i], w[2 * BLOCK + i]
+        depth = r6 * X + r7 * Y + r8 * Z + t2
+        inverse = 1 / (depth if depth > 0 else 1.0)
+        x = (r0 * X + r1 * Y + r2 * Z + t0) * inverse
+        y = (r3 * X + r4 * Y + r5 * Z + t1) * inverse
+        xx, yy, xy = x * x, y * y, x * y
+        q = xx + yy
+        factor = 1 + q * (k1 + q * (k2 + q * k3))
+        slope = 2 * (k1 + q * (2 * k2 + q * 3 * k3))
+        mixed = xy * slope + 2 * p1 * x + 2 * p2 * y
+        by_x = fx * inverse * (factor + xx * slope + 2 * p1 * y + 6 * p2 * x)
+        by_y = fy * inverse * (factor + yy * slope + 6 * p1 * y + 2 * p2 * x)
+        ux, uy, vx, vy = by_x, fx * inverse * mixed, fy * inverse * mixed, by_y
+        uz, vz = -(ux * x + uy * y), -(vx * x + vy * y)
+        a0, a1 = ux * r0 + uy * r3 + uz * r6, ux * r1 + uy * r4 + uz * r7
+        a2, b0 = ux * r2 + uy * r5 + uz * r8, vx * r0 + vy * r3 + vz * r6
+        b1, b2 = vx * r1 + vy * r4 + vz * r7, vx * r2 + vy * r5 + vz * r8
+        ru = fx * (x * factor + 2 * p1 * xy + p2 * (q + 2 * xx)) + cx - obs[base + i]
+        rv = fy * (y * factor + p1 * (q + 2 * yy) + 2 * p2 * xy) + cy - obs[base + BLOCK + i]
+        precision = obs[base + PRECISION * BLOCK + i]
+        far = widen * inverse * inverse * precision
+        limit = obs[base + LIMIT * BLOCK + i]
+        limit = far if far > limit else limit
+        e2 = (ru * ru + rv * rv) * precision
+        seen = 1.0 if depth > 0 else 0.0
+        seen = seen if q <= end else 0.0
+        inside = seen if e2 < limit else 0.0
+        fall = (limit - e2) / ((limit if limit > 0 else 1.0) * (1 - soft))
+        share = fall if fall < 1 else 1.0
+        weight = precision * share * inside
+        kept = e2 if fall >= 1 else limit * half - fall * (limit - e2) / 2
+        w[COST * BLOCK + i] += kept if inside > 0 else limit * half
+        w[COUNT * BLOCK + i] += inside
+        w[CHI2 * BLOCK + i] += e2 if inside > 0 else 0.0
+        obs[base + RESIDUAL * BLOCK + i] = e2 if inside > 0 else -1.0
+        w[INFO * BLOCK + i] += weight * (a0 * a0 + b0 * b0)
+        w[(INFO + 1) * BLOCK + i] += weight * (a0 * a1 + b0 * b1)
+        w[(INFO + 2) * BLOCK + i] += weight * (a0 * a2 + b0 * b2)
+        w[(INFO + 3) * BLOCK + i] += weight * (a1 * a1 + b1 * b1)
+        w[(INFO + 4) * BLOCK + i] += weight * (a1 * a2 + b1 * b2)
+        w[(INFO + 5) * BLOCK + i] += weight * (a2 * a2 + b2 * b2)
+        w[GRADIENT * BLOCK + i] += weight * (a0 * ru + b0 * rv)
+        w[(GRADIENT + 1) * BLOCK + i] += weight * (a1 * ru + b1 * rv)
+        w[(GRADIENT + 2) * BLOCK + i] += weight * (a2 * ru + b2 * rv)
+
+
+@compiled
+def _add_other(cameras: F64, v: int, obs: F64, w: F64, n: int, length: float, soft: float) -> None:
+    """The same for fisheye, rational and thin-prism lenses, point by point."""
+    c, base, half = cameras[v], v * OBS * BLOCK, (1 + soft) / 2
+    for i in range(n):
+        precision = obs[base + PRECISION * BLOCK + i]
+        limit = obs[base + LIMIT * BLOCK + i]
+        u, q, z, a0, a1, a2, b0, b1, b2 = project_jacobian(
+            c, w[i], w[BLOCK + i], w[2 * BLOCK + i]
+        )
+        obs[base + RESIDUAL * BLOCK + i] = -1.0
+        e2 = np.inf
+        ru, rv = u - obs[base + i], q - obs[base + BLOCK + i]
+        if z > 0:
+            limit = max(limit, (length * c[FOCAL] / z) ** 2 * precision)
+            e2 = (ru * ru + rv * rv) * precision
+        if not e2 < limit:
+            w[COST * BLOCK + i] += limit * half
+            continue
+        fall = (limit - e2) / (limit * (1 - soft))
+        weight = precision * min(fall, 1.0)
+        w[COST * BLOCK + i] += e2 if fall >= 1 else limit * half - fall * (limit - e2) / 2
+        w[COUNT * BLOCK + i] += 1.0
+        w[CHI2 * BLOCK + i] += e2
+        obs[base + RESIDUAL * BLOCK + i] = e2
+        w[INFO * BLOCK + i] += weight * (a0 * a0 + b0 * b0)
+        w[(INFO + 1) * BLOCK + i] += weight * (a0 * a1 + b0 * b1)
+        w[(INFO + 2) * BLOCK + i] += weight * (a0 * a2 + b0 * b2)
+        w[(INFO + 3) * BLOCK + i] += weight * (a1 * a1 + b1 * b1)
+        w[(INFO + 4) * BLOCK + i] += weight * (a1 * a2 + b1 * b2)
+        w[(INFO + 5) * BLOCK + i] += weight * (a2 * a2 + b2 * b2)
+        w[GRADIENT * BLOCK + i] += weight * (a0 * ru + b0 * rv)
+        w[(GRADIENT + 1) * BLOCK + i] += weight * (a1 * ru + b1 * rv)
+        w[(GRADIENT + 2) * BLOCK + i] += weight * (a2 * ru + b2 * rv)
+
+
+@compiled
+def converge_block(
+    cameras: F64, obs: F64, w: F64, n: int, length: float, soft: float, count: IntArray
+) -> None:
+    """Refit the points of a block; those without a majority or an optimum are `LEFT`.
+
+    ``count`` has the candidates of each point; on entry points are `MOVING` or `LEFT`.
+    """
+    for i in range(n):
+        w[OLD_COST * BLOCK + i] = np.inf
+    for _ in range(ROUNDS):
+        accumulate_block(cameras, obs, w, n, length, soft)
+        if _move(w, n, count) == 0:
+            return
+    # a last look at those that moved again
+    accumulate_block(cameras, obs, w, n, length, soft)
+    for i in range(n):
+        if w[STATE * BLOCK + i] == MOVING:
+            w[STATE * BLOCK + i] = LEFT
+
+
+@compiled
+def _move(w: F64, n: int, count: IntArray) -> int:
+    """One Gauss-Newton step of all moving points; returns how many go on moving."""
+    moving = 0
+    for i in range(n):
+        if w[STATE * BLOCK + i] != MOVING:
+            continue
+        a, d, e = w[INFO * BLOCK + i], w[(INFO + 1) * BLOCK + i], w[(INFO + 2) * BLOCK + i]
+        f, g, h = w[(INFO + 3) * BLOCK + i], w[(INFO + 4) * BLOCK + i], w[(INFO + 5) * BLOCK + i]
+        c00, c01, c02 = f * h - g * g, e * g - d * h, d * g - e * f
+        c11, c12, c22 = a * h - e * e, d * e - a * g, a * f - d * d
+        det = a * c00 + d * c01 + e * c02
+        cost = w[COST * BLOCK + i]
+        # rounding apart, the cost falls
+        worse = cost > w[OLD_COST * BLOCK + i] * (1 + 1e-9) + 1e-12
+        if worse or w[COUNT * BLOCK + i] < 2 or not det > 1e-14 * a * f * h:
+            w[STATE * BLOCK + i] = LEFT
+            continue
+        gx, gy = w[GRADIENT * BLOCK + i], w[(GRADIENT + 1) * BLOCK + i]
+        gz = w[(GRADIENT + 2) * BLOCK + i]
+        sx = -(c00 * gx + c01 * gy + c02 * gz) / det
+        sy = -(c01 * gx + c11 * gy + c12 * gz) / det
+        sz = -(c02 * gx + c12 * gy + c22 * gz) / det
+        if -(sx * gx + sy * gy + sz * gz) < STEP_SIGMAS * STEP_SIGMAS:
+            majority = 2 * w[COUNT * BLOCK + i] > count[i] + 1
+            w[STATE * BLOCK + i] = DONE if majority else LEFT
+            continue
+        w[OLD_COST * BLOCK + i] = cost
+        w[i] += sx
+        w[BLOCK + i] += sy
+        w[2 * BLOCK + i] += sz
+        moving += 1
+    return moving
