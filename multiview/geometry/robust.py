@@ -23,8 +23,10 @@ from multiview.geometry.threads import over_blocks
 
 __all__ = ["LIMIT", "RobustPoints", "Search", "stop_ranks", "triangulate_points"]
 
-# A right detection is farther off than this many standard deviations once in a thousand times.
-LIMIT = float(np.sqrt(-2 * np.log(1e-3)))
+# A right detection is farther off than this many standard deviations once in ten thousand times.
+LIMIT = float(np.sqrt(-2 * np.log(1e-4)))
+# A detection that noise carried over the edge of the picture is still one.
+MARGIN_PX = 16.0
 # Steps of the confidence for which limits are given.
 GRID = 64
 # Half of the squared limit: weights fall from 2.6 standard deviations on, where 3 % of the right
@@ -112,7 +114,8 @@ class Search:
         """As the compiled search takes them."""
         angles = (np.cos(LEAST_ANGLE), np.cos(WIDE_ANGLE))
         limits = np.full(GRID + 1, LIMIT**2)
-        return np.array([self.min_conf, self.length, SOFT, *angles, float(self.bounds), *limits])
+        margin = MARGIN_PX if self.bounds else 1e9
+        return np.array([self.min_conf, self.length, SOFT, *angles, margin, *limits])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

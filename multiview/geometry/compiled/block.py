@@ -28,14 +28,16 @@ BLOCK = 128
 # Rows of a view's observations: pixel, inverse variance (0: none), squared limit, squared residual
 # (-1: disagrees).
 U, V_, PRECISION, LIMIT, RESIDUAL, OBS = 0, 1, 2, 3, 4, 5
-# Rows of the sums: point 3, information 6, gradient 3, cost, count, chi^2, then the point before
-# the last step 3, its cost, and the state of the point.
-X_, INFO, GRADIENT, COST, COUNT, CHI2, OLD, OLD_COST, STATE, ACC = 0, 3, 9, 12, 13, 14, 15, 18, 19, 20
+# Rows of the sums: point 3, information 6, gradient 3, cost, count, chi^2, cost before the
+# last step, state of the point, and the highest confidences.
+X_, INFO, GRADIENT, COST, COUNT, CHI2, OLD_COST, STATE = 0, 3, 9, 12, 13, 14, 15, 16
+TOP_CONF, ACC = 17, 21
 # States: moving, at its optimum, for the search.
 MOVING, DONE, LEFT = 0.0, 1.0, 2.0
-# A start near the optimum is there after three steps.
-ROUNDS = 6
-STEP_SIGMAS = 1e-3
+# A start near the optimum is there after three rounds; then stragglers hold up a block: once fewer
+# than this share move, they are left to the search.
+ROUNDS, ENOUGH_ROUNDS, STRAGGLERS = 6, 3, 1 / 16
+STEP_SIGMAS = 1e-2
 
 
 @compiled
@@ -43,7 +45,7 @@ def accumulate_block(
     cameras: F64, obs: F64, w: F64, n: int, length: float, soft: float
 ) -> None:
     """Sum the normal equations of ``n`` points over all cameras, at the points in ``w``."""
-    for row in range(INFO, OLD):
+    for row in range(INFO, OLD_COST):
         for i in range(n):
             w[row * BLOCK + i] = 0.0
     for v in range(len(cameras)):
@@ -51,6 +53,12 @@ def accumulate_block(
             _add_polynomial(cameras, v, obs, w, n, length, soft)
         else:
             _add_other(cameras, v, obs, w, n, length, soft)
+
+
+@compiled
+def at(row: int, i: int) -> int:
+    """Index of a point in a row; unsigned, or the compiler would test for negative ones."""
+    return np.uint64(row * BLOCK) + np.uint64(i)
 
 
 @compiled
@@ -64,10 +72,10 @@ def _add_polynomial(
     cx, cy = cameras[v, FOCAL + 2], cameras[v, FOCAL + 3]
     k1, k2, p1 = cameras[v, DIST], cameras[v, DIST + 1], cameras[v, DIST + 2]
     p2, k3, end = cameras[v, DIST + 3], cameras[v, DIST + 4], cameras[v, END]
-    base = v * OBS * BLOCK
+    base = np.uint64(v * OBS * BLOCK)
     widen, half = (length * fx) ** 2, (1 + soft) / 2
-    for i in range(n):
-        X, Y, Z = w[i], w[BLOCK + i], w[2 * BLOCK + i]
+    for i in range(np.uint64(n)):
+        X, Y, Z = w[at(X_, i)], w[at(X_ + 1, i)], w[at(X_ + 2, i)]
         depth = r6 * X + r7 * Y + r8 * Z + t2
         inverse = 1 / (depth if depth > 0 else 1.0)
         x = (r0 * X + r1 * Y + r2 * Z + t0) * inverse
@@ -84,11 +92,11 @@ def _add_polynomial(
         a0, a1 = ux * r0 + uy * r3 + uz * r6, ux * r1 + uy * r4 + uz * r7
         a2, b0 = ux * r2 + uy * r5 + uz * r8, vx * r0 + vy * r3 + vz * r6
         b1, b2 = vx * r1 + vy * r4 + vz * r7, vx * r2 + vy * r5 + vz * r8
-        ru = fx * (x * factor + 2 * p1 * xy + p2 * (q + 2 * xx)) + cx - obs[base + i]
-        rv = fy * (y * factor + p1 * (q + 2 * yy) + 2 * p2 * xy) + cy - obs[base + BLOCK + i]
-        precision = obs[base + PRECISION * BLOCK + i]
+        ru = fx * (x * factor + 2 * p1 * xy + p2 * (q + 2 * xx)) + cx - obs[base + at(U, i)]
+        rv = fy * (y * factor + p1 * (q + 2 * yy) + 2 * p2 * xy) + cy - obs[base + at(V_, i)]
+        precision = obs[base + at(PRECISION, i)]
         far = widen * inverse * inverse * precision
-        limit = obs[base + LIMIT * BLOCK + i]
+        limit = obs[base + at(LIMIT, i)]
         limit = far if far > limit else limit
         e2 = (ru * ru + rv * rv) * precision
         seen = 1.0 if depth > 0 else 0.0
@@ -98,19 +106,19 @@ def _add_polynomial(
         share = fall if fall < 1 else 1.0
         weight = precision * share * inside
         kept = e2 if fall >= 1 else limit * half - fall * (limit - e2) / 2
-        w[COST * BLOCK + i] += kept if inside > 0 else limit * half
-        w[COUNT * BLOCK + i] += inside
-        w[CHI2 * BLOCK + i] += e2 if inside > 0 else 0.0
-        obs[base + RESIDUAL * BLOCK + i] = e2 if inside > 0 else -1.0
-        w[INFO * BLOCK + i] += weight * (a0 * a0 + b0 * b0)
-        w[(INFO + 1) * BLOCK + i] += weight * (a0 * a1 + b0 * b1)
-        w[(INFO + 2) * BLOCK + i] += weight * (a0 * a2 + b0 * b2)
-        w[(INFO + 3) * BLOCK + i] += weight * (a1 * a1 + b1 * b1)
-        w[(INFO + 4) * BLOCK + i] += weight * (a1 * a2 + b1 * b2)
-        w[(INFO + 5) * BLOCK + i] += weight * (a2 * a2 + b2 * b2)
-        w[GRADIENT * BLOCK + i] += weight * (a0 * ru + b0 * rv)
-        w[(GRADIENT + 1) * BLOCK + i] += weight * (a1 * ru + b1 * rv)
-        w[(GRADIENT + 2) * BLOCK + i] += weight * (a2 * ru + b2 * rv)
+        w[at(COST, i)] += kept if inside > 0 else limit * half
+        w[at(COUNT, i)] += inside
+        w[at(CHI2, i)] += e2 if inside > 0 else 0.0
+        obs[base + at(RESIDUAL, i)] = e2 if inside > 0 else -1.0
+        w[at(INFO, i)] += weight * (a0 * a0 + b0 * b0)
+        w[at(INFO + 1, i)] += weight * (a0 * a1 + b0 * b1)
+        w[at(INFO + 2, i)] += weight * (a0 * a2 + b0 * b2)
+        w[at(INFO + 3, i)] += weight * (a1 * a1 + b1 * b1)
+        w[at(INFO + 4, i)] += weight * (a1 * a2 + b1 * b2)
+        w[at(INFO + 5, i)] += weight * (a2 * a2 + b2 * b2)
+        w[at(GRADIENT, i)] += weight * (a0 * ru + b0 * rv)
+        w[at(GRADIENT + 1, i)] += weight * (a1 * ru + b1 * rv)
+        w[at(GRADIENT + 2, i)] += weight * (a2 * ru + b2 * rv)
 
 
 @compiled
@@ -159,12 +167,11 @@ def converge_block(
     """
     for i in range(n):
         w[OLD_COST * BLOCK + i] = np.inf
-    for _ in range(ROUNDS):
+    for k in range(ROUNDS):
         accumulate_block(cameras, obs, w, n, length, soft)
-        if _move(w, n, count) == 0:
-            return
-    # a last look at those that moved again
-    accumulate_block(cameras, obs, w, n, length, soft)
+        moving = _move(w, n, count)
+        if moving == 0 or (k + 1 >= ENOUGH_ROUNDS and moving <= STRAGGLERS * n):
+            break
     for i in range(n):
         if w[STATE * BLOCK + i] == MOVING:
             w[STATE * BLOCK + i] = LEFT
@@ -193,13 +200,13 @@ def _move(w: F64, n: int, count: IntArray) -> int:
         sx = -(c00 * gx + c01 * gy + c02 * gz) / det
         sy = -(c01 * gx + c11 * gy + c12 * gz) / det
         sz = -(c02 * gx + c12 * gy + c22 * gz) / det
+        w[OLD_COST * BLOCK + i] = cost
         if -(sx * gx + sy * gy + sz * gz) < STEP_SIGMAS * STEP_SIGMAS:
             majority = 2 * w[COUNT * BLOCK + i] > count[i] + 1
             w[STATE * BLOCK + i] = DONE if majority else LEFT
-            continue
-        w[OLD_COST * BLOCK + i] = cost
+        else:
+            moving += 1
         w[i] += sx
         w[BLOCK + i] += sy
         w[2 * BLOCK + i] += sz
-        moving += 1
     return moving

@@ -33,9 +33,10 @@ from multiview.geometry.compiled.lens import (
 __all__ = ["GRID", "OPTIONS", "STATS", "admit", "pair_point", "polish", "refit_points", "search_one"]
 
 # Options: least confidence, limit as a length (0: none), share of the squared limit from which
-# weights fall, cosines of the least and of a wide angle, whether observations outside the picture
-# are dropped; then the squared limits in units of the noise for equal steps of the confidence.
-MIN_CONF, LENGTH, SOFT, COS_LEAST, COS_WIDE, BOUNDS, LIMITS = 0, 1, 2, 3, 4, 5, 6
+# weights fall, cosines of the least and of a wide angle, how far outside the picture (pixels) an
+# observation may lie; then the squared limits in units of the noise for equal steps of the
+# confidence.
+MIN_CONF, LENGTH, SOFT, COS_LEAST, COS_WIDE, MARGIN, LIMITS = 0, 1, 2, 3, 4, 5, 6
 GRID = 64
 OPTIONS = LIMITS + GRID + 1
 # Statistics: candidates, inliers, chi^2 of the inliers, truncated cost, information (6 entries).
@@ -51,9 +52,9 @@ PAIR_STEPS = 3
 MAX_STEPS = 20
 # Squared limit of a refit on given observations.
 NO_LIMIT = 1e200
-# A step of less than a thousandth of the point's own standard deviation: with quadratic convergence
-# the next one would be below a millionth.
-STEP_SIGMAS = 1e-3
+# A step of less than a hundredth of the point's own standard deviation is the last: the next one
+# would be below a thousandth.
+STEP_SIGMAS = 1e-2
 
 
 @compiled
@@ -64,14 +65,13 @@ def admit(
     x, y, sure = xy[v, n, 0], xy[v, n, 1], conf[v, n if conf.shape[1] > 1 else 0]
     s = sigma[v, n if sigma.shape[1] > 1 else 0]
     # NaN fails every comparison
-    if not (sure >= options[MIN_CONF] and abs(x) < 1e9 and abs(y) < 1e9 and s > 0):
+    if not (sure >= options[MIN_CONF] and s > 0):
+        return 0.0, 0.0, 0.0, 0.0, 0.0
+    margin = options[MARGIN]
+    inside = -margin <= x < cameras[v, SIZE] + margin
+    if not (inside and -margin <= y < cameras[v, SIZE + 1] + margin):
         return 0.0, 0.0, 0.0, 0.0, 0.0
     limit = options[LIMITS + int(min(max(sure, 0.0), 1.0) * GRID)]
-    if options[BOUNDS] > 0:
-        margin = sqrt(limit) * s + 0.5
-        inside = -margin < x < cameras[v, SIZE] - 1 + margin
-        if not (inside and -margin < y < cameras[v, SIZE + 1] - 1 + margin):
-            return 0.0, 0.0, 0.0, 0.0, 0.0
     return x, y, 1 / (s * s), limit, sure
 
 
@@ -147,7 +147,7 @@ def _search(
     best: F64,
 ) -> None:
     """Try pairs of views; the best refitted point ends up in ``best``."""
-    raw = np.inf
+    raw, hopes = np.inf, 0.0
     for narrow in range(2):
         low = options[COS_LEAST] if narrow else options[COS_WIDE]
         high = options[COS_WIDE] if narrow else -2.0
@@ -158,13 +158,22 @@ def _search(
                 X, Y, Z, ok = pair_point(cameras, curves, work, view, i, j, low, high)
                 if not ok:
                     continue
-                cost = _score(cameras, options, m, work, view, X, Y, Z, raw)
+                cost, count = _score(cameras, options, m, work, view, X, Y, Z, raw)
                 if cost >= raw:
                     continue
                 raw = cost
-                _try(cameras, options, m, work, view, X, Y, Z, system, best)
+                best[12], best[13], best[14] = X, Y, Z
+                # a pair that no third view supports is refitted only if nothing better turns up
+                hopes = 1.0 if count < 3 else 0.0
+                if count >= 3:
+                    _try(cameras, options, m, work, view, X, Y, Z, system, best)
                 if best[0] < np.inf and 2 * best[1] > m + 1:
                     return
+        if hopes > 0:
+            _try(cameras, options, m, work, view, best[12], best[13], best[14], system, best)
+            hopes = 0.0
+        if best[0] < np.inf and 2 * best[1] > m + 1:
+            return
 
 
 @compiled
@@ -250,9 +259,9 @@ def _score(
     Y: float,
     Z: float,
     bound: float,
-) -> float:
-    """Truncated cost of a point over all candidates; stops where it exceeds the bound."""
-    cost, length = 0.0, options[LENGTH]
+) -> tuple[float, int]:
+    """Truncated cost of a point and the views that agree; stops where it exceeds the bound."""
+    cost, length, count = 0.0, options[LENGTH], 0
     for k in range(m):
         c, precision = cameras[view[k]], work[PRECISION, k]
         u, v, z = project(c, X, Y, Z)
@@ -261,12 +270,13 @@ def _score(
             if length > 0:
                 limit = max(limit, (length * c[FOCAL] / z) ** 2 * precision)
             e2 = ((u - work[U, k]) ** 2 + (v - work[V_, k]) ** 2) * precision
-            cost += min(e2, limit)
-        else:
-            cost += limit
+            if e2 < limit:
+                limit = e2
+                count += 1
+        cost += limit
         if cost >= bound:
-            return cost
-    return cost
+            return cost, count
+    return cost, count
 
 
 @compiled

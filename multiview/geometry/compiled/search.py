@@ -29,7 +29,7 @@ __all__ = ["search_points"]
 # Views among which the first pair is looked for, by confidence.
 TOP = 4
 # Columns of their work space: as in `points`.
-U, V_, RAY, CONF = 0, 1, 3, 6
+U, V_, RAY = 0, 1, 3
 
 
 @compiled
@@ -51,11 +51,11 @@ def search_points(
     views = len(cameras)
     work, view, system, best = _space(views)
     obs, w = np.zeros(views * block.OBS * BLOCK), np.zeros(block.ACC * BLOCK)
-    count = np.zeros(BLOCK, np.int64)
+    count, top = np.zeros(BLOCK, np.int64), np.zeros((TOP, BLOCK), np.int64)
     for first in range(start, stop, BLOCK):
         n = min(BLOCK, stop - first)
-        for i in range(n):
-            _begin(cameras, curves, xy, conf, sigma, options, first, i, obs, w, count, work, view)
+        _collect(cameras, xy, conf, sigma, options, first, n, obs, w, count, top)
+        _begin(cameras, curves, options, n, obs, w, top, work, view)
         converge_block(cameras, obs, w, n, options[LENGTH], options[SOFT], count)
         for i in range(n):
             _write(first + i, i, views, obs, w, count, out_xyz, out_inlier, out_stats)
@@ -86,55 +86,75 @@ def _space(views: int) -> tuple[F64, IntArray, F64, F64]:
 
 
 @compiled
-def _begin(
+def _collect(
     cameras: F64,
-    curves: F64,
     xy: F64,
     conf: F64,
     sigma: F64,
     options: F64,
     first: int,
-    i: int,
+    n: int,
     obs: F64,
     w: F64,
     count: IntArray,
+    top: IntArray,
+) -> None:
+    """Copy the observations of a block and rank the views of each point, the first `TOP` only."""
+    for i in range(n):
+        count[i] = 0
+        for k in range(TOP):
+            w[(block.TOP_CONF + k) * BLOCK + i] = -np.inf
+            top[k, i] = -1
+    for v in range(len(cameras)):
+        base = v * block.OBS * BLOCK
+        for i in range(n):
+            x, y, precision, limit, sure = admit(cameras, xy, conf, sigma, options, v, first + i)
+            obs[base + i], obs[base + BLOCK + i], obs[base + 2 * BLOCK + i] = x, y, precision
+            obs[base + 3 * BLOCK + i] = limit
+            if precision == 0:
+                continue
+            count[i] += 1
+            k = TOP
+            while k > 0 and w[(block.TOP_CONF + k - 1) * BLOCK + i] < sure:
+                if k < TOP:
+                    place = (block.TOP_CONF + k) * BLOCK + i
+                    w[place], top[k, i] = w[place - BLOCK], top[k - 1, i]
+                k -= 1
+            if k < TOP:
+                w[(block.TOP_CONF + k) * BLOCK + i], top[k, i] = sure, v
+
+
+@compiled
+def _begin(
+    cameras: F64,
+    curves: F64,
+    options: F64,
+    n: int,
+    obs: F64,
+    w: F64,
+    top: IntArray,
     work: F64,
     view: IntArray,
 ) -> None:
-    """Collect the observations of a point and start it at its first good pair."""
-    m, top = 0, 0
-    for v in range(len(cameras)):
-        x, y, precision, limit, sure = admit(cameras, xy, conf, sigma, options, v, first + i)
-        base = v * block.OBS * BLOCK + i
-        obs[base], obs[base + BLOCK], obs[base + 2 * BLOCK] = x, y, precision
-        obs[base + 3 * BLOCK] = limit
-        if precision == 0:
-            continue
-        m += 1
-        k = top
-        while k > 0 and work[CONF, k - 1] < sure:
-            if k < TOP:
-                for row in (U, V_, CONF):
-                    work[row, k] = work[row, k - 1]
-                view[k] = view[k - 1]
-            k -= 1
-        if k < TOP:
-            work[U, k], work[V_, k], work[CONF, k], view[k] = x, y, sure, v
-            top = min(top + 1, TOP)
-    count[i] = m
-    w[i] = w[BLOCK + i] = w[2 * BLOCK + i] = 0.0
-    w[block.STATE * BLOCK + i] = block.LEFT
-    for k in range(top):
-        work[RAY, k] = UNKNOWN
-    for b in range(1, top):
-        for a in range(b):
-            X, Y, Z, ok = pair_point(
-                cameras, curves, work, view, a, b, options[COS_WIDE], -2.0
-            )
-            if ok:
-                w[i], w[BLOCK + i], w[2 * BLOCK + i] = X, Y, Z
-                w[block.STATE * BLOCK + i] = block.MOVING
-                return
+    """Start every point at its first pair of views that stand wide apart."""
+    for i in range(n):
+        w[i] = w[BLOCK + i] = w[2 * BLOCK + i] = 0.0
+        w[block.STATE * BLOCK + i] = block.LEFT
+        for b in range(TOP):
+            v = top[b, i]
+            if v < 0 or w[block.STATE * BLOCK + i] == block.MOVING:
+                break
+            base = v * block.OBS * BLOCK + i
+            view[b], work[U, b], work[V_, b] = v, obs[base], obs[base + BLOCK]
+            work[RAY, b] = UNKNOWN
+            for a in range(b):
+                X, Y, Z, ok = pair_point(
+                    cameras, curves, work, view, a, b, options[COS_WIDE], -2.0
+                )
+                if ok:
+                    w[i], w[BLOCK + i], w[2 * BLOCK + i] = X, Y, Z
+                    w[block.STATE * BLOCK + i] = block.MOVING
+                    break
 
 
 @compiled
