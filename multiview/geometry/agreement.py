@@ -5,20 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom, chi2
+from scipy.special import gammaln
+from scipy.stats import chi2
 
 from multiview._shapes import F64, BoolArray, IntArray
 from multiview.core import Rig
+from multiview.geometry.noise import Sample
 from multiview.geometry.uncertainty import min_agreeing_views
 
-__all__ = ["Agreement", "measure_agreement"]
+__all__ = ["GRID", "Agreement", "measure_agreement"]
 
 # Two views agree when a right pair would be farther apart once in a thousand times.
 PAIR_CHI2 = float(chi2.isf(1e-3, 1))
-SAMPLE, ENOUGH = 400, 20
-# Where no wrong detection was seen: they lie within this share of the picture.
-PATCH = 0.1
+# Where hardly a wrong detection was seen: they lie within this share of the picture's diagonal.
+ENOUGH, PATCH = 20, 0.1
 RATES = np.linspace(0.02, 0.99, 98)
+# Steps of the confidence for which rates are given; equally filled bins from which they are told.
+GRID, BINS = 64, 10
+# Limits within which views agree, in squared standard deviations: right ones exceed the least once
+# in a hundred times, the most once in a million times.
+LEAST_LIMIT, MOST_LIMIT = -2 * np.log(1e-2), -2 * np.log(1e-6)
+# Rates are never certain: one wrong in a hundred that nobody saw yet.
+SURE = 0.99
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,91 +37,102 @@ class Agreement:
     ----------
     rate
         Share p of detections that are right.
+    rate_of_conf
+        The same at `GRID` + 1 equal steps of the confidence: rising.
     patch_px
         Width w of the square in which wrong ones lie.
+    pair_chance
+        Probability that two detections, one of them wrong, meet.
     needed
-        Agreeing views needed of 0, 1, ... V candidates.
-    pair_trust
-        Probability that a point of two views is right, of 0, 1, ... V candidates.
-    set_trust
-        The same for points of three and more.
+        Agreeing views needed of 0, 1, ... V candidates where three and more agree.
     """
 
     rate: float
+    rate_of_conf: F64
     patch_px: float
+    pair_chance: float
     needed: IntArray
-    pair_trust: F64
-    set_trust: F64
 
-    def trust(self, candidates: IntArray, count: IntArray) -> F64:
-        """Probability that each point is no chance agreement, shape (N,)."""
-        three = self.set_trust[candidates, np.minimum(count, self.set_trust.shape[1] - 1)]
-        return np.asarray(np.where(count <= 2, self.pair_trust[candidates], three))
+    def limits(self, sigma_px: float) -> F64:
+        """Squared limits in units of the noise, by confidence.
 
-    def consistent(self, count: IntArray, chi2_sum: F64) -> BoolArray:
-        """Whether a pair meets closely enough; more views were asked one by one already."""
-        return np.asarray((count > 2) | (chi2_sum <= PAIR_CHI2), np.bool_)
+        A detection is rather right than wrong where normal noise, weighed by how often it is right,
+        exceeds the uniform density of wrong ones (Torr and Zisserman, MLESAC).
+        """
+        odds = self.rate_of_conf / (1 - self.rate_of_conf)
+        room = max(self.patch_px / sigma_px, 1.0) ** 2 / (2 * np.pi)
+        return np.asarray(np.clip(2 * np.log(odds * room), LEAST_LIMIT, MOST_LIMIT))
+
+    def odds(self, conf: F64) -> F64:
+        """Odds of a detection to be right; 0 for NaN."""
+        step = np.clip(np.nan_to_num(conf, nan=0.0), 0, 1) * GRID
+        p = self.rate_of_conf[step.astype(np.int64)]
+        return np.where(np.isnan(conf), 0.0, p / (1 - p))
+
+    def pair_trust(self, odds: F64, inlier: BoolArray) -> F64:
+        """Probability that a pair is right that no other view supports.
+
+        Against it: at most one detection is right and two met by chance; or another pair is right
+        and this one met closer by chance, half of the time.
+
+        Parameters
+        ----------
+        odds
+            Of all candidates to be right, shape (V, N); 0 where there is none.
+        inlier
+            The pair, shape (V, N).
+        """
+        m, first, second = (odds > 0).sum(0), odds.sum(0), (odds**2).sum(0)
+        pair = np.where(inlier, np.log(np.maximum(odds, 1e-300)), 0.0).sum(0)
+        right = np.exp(pair)
+        pairs = m * (m - 1) / 2
+        others = np.maximum((first**2 - second) / 2 - right, 0.0)
+        chance = (1 + first) * np.minimum(1.0, pairs * self.pair_chance)
+        chance += 0.5 * np.minimum(1.0, self.pair_chance) * others
+        return np.asarray(right / (right + chance))
 
 
 def measure_agreement(
-    rig: Rig,
-    xy_px: F64,
-    xyz: F64,
-    inlier: BoolArray,
-    candidates: IntArray,
-    tolerance_px: float,
-    trust: float,
-    spurious: float,
+    rig: Rig, sample: Sample, conf: F64, tolerance_px: float, spurious: float
 ) -> Agreement:
-    """Measure how often views agree, and derive how many must (METHOD: formulas of section 5).
+    """Measure how often views agree, and derive how many must (Simon et al. 2017, section 3).
 
     Parameters
     ----------
     rig
         V cameras.
-    xy_px, xyz, inlier, candidates
-        Observations (V, N, 2), points (N, 3), views that agree (V, N), views asked (N,).
+    sample
+        Points that were triangulated.
+    conf
+        Their confidences, shape (V, n); NaN for no candidate.
     tolerance_px
         Within which a view agrees.
-    trust
-        Least probability to be right of a point of two views.
     spurious
         Expected number of chance agreements of three and more views allowed per point.
     """
-    views, count = len(xy_px), inlier.sum(0)
-    patch = _patch(rig, xy_px, xyz, inlier)
+    patch = _patch(rig, sample)
     # a strip of the pair's limit to both sides of the epipolar line
-    q2 = min(1.0, 2 * np.sqrt(2 * PAIR_CHI2) * tolerance_px / 3.717 / patch)
-    rate = _rate(candidates, count, q2)
-    pair = _pair_trust(views, rate, q2)
-    q3 = min(1.0, np.pi * tolerance_px**2 / patch**2)
+    sigma = float(np.median(sample.sigma))
+    q2 = min(1.0, 2 * np.sqrt(2 * PAIR_CHI2) * sigma / patch)
+    rate = _rate(sample.candidates, sample.inlier.sum(0), q2)
     needed = [
-        2
-        if m <= 2 or pair[m] >= trust
-        else min_agreeing_views(m, rate, tolerance_px, patch, spurious)
-        for m in range(views + 1)
+        min_agreeing_views(m, rate, tolerance_px, patch, spurious) for m in range(len(conf) + 1)
     ]
-    if views >= 2 and pair[2] < trust and views > 2:
-        needed[2] = 3  # unreachable: a pair that is likelier wrong than allowed is no point
     return Agreement(
         rate=rate,
+        rate_of_conf=_calibrate(sample, conf, rate),
         patch_px=patch,
+        pair_chance=q2,
         needed=np.array(needed),
-        pair_trust=pair,
-        set_trust=_set_trust(views, rate, q2, q3),
     )
 
 
-def _patch(rig: Rig, xy: F64, xyz: F64, inlier: BoolArray) -> float:
+def _patch(rig: Rig, sample: Sample) -> float:
     """Width of a square as large as the disc whose median radius wrong detections have."""
-    fallback = PATCH * float(np.median([np.hypot(*c.intrinsics.size_wh) for c in rig.cameras]))
-    sure = np.flatnonzero(inlier.sum(0) >= 3)
-    rows = sure[np.linspace(0, len(sure) - 1, min(SAMPLE, len(sure))).astype(int)]
-    if not rows.size:
-        return fallback
-    off = np.linalg.norm(rig.project(xyz[rows]) - xy[:, rows], axis=-1)
-    off = off[~inlier[:, rows] & np.isfinite(off)]
-    return float(np.median(off) * np.sqrt(2 * np.pi)) if len(off) >= ENOUGH else fallback
+    wrong = ~sample.inlier & np.isfinite(sample.off_px) & (sample.inlier.sum(0) >= 3)
+    if wrong.sum() >= ENOUGH:
+        return float(np.median(sample.off_px[wrong]) * np.sqrt(2 * np.pi))
+    return PATCH * float(np.median([np.hypot(*c.intrinsics.size_wh) for c in rig.cameras]))
 
 
 def _rate(candidates: IntArray, count: IntArray, q2: float) -> float:
@@ -122,38 +141,59 @@ def _rate(candidates: IntArray, count: IntArray, q2: float) -> float:
     Sets of three and more are taken for right, the others say only that fewer than three were;
     two candidates agree if both are right, or by chance.
     """
-    size = int(candidates.max(initial=0)) + 1
-    hist = np.bincount(candidates * (size + 1) + count, minlength=size * (size + 1))
-    table = hist.reshape(size, size + 1)
+    yes, no = np.log(RATES), np.log1p(-RATES)
     total = np.zeros(len(RATES))
-    for m in range(2, size):
-        if m == 2:
-            agree = RATES**2 + (1 - RATES**2) * q2
-            total += table[m, 2] * np.log(agree) + table[m, 0] * np.log1p(-np.minimum(agree, 1 - 1e-9))
+    for m, k, times in _tally(candidates, count):
+        if m < 2:
             continue
-        total += table[m, :3].sum() * binom.logcdf(2, m, RATES)
-        for k in np.flatnonzero(table[m, 3:]) + 3:
-            total += table[m, k] * binom.logpmf(k, m, RATES)
+        if m == 2:
+            agree = np.minimum(RATES**2 + (1 - RATES**2) * q2, 1 - 1e-9)
+            total += times * np.log(agree if k == 2 else 1 - agree)
+        elif k < 3:
+            few = [_log_choose(m, j) + j * yes + (m - j) * no for j in range(3)]
+            total += times * np.logaddexp.reduce(few)
+        else:
+            total += times * (k * yes + (m - k) * no)
     return float(RATES[total.argmax()]) if np.ptp(total) > 0 else 0.5
 
 
-def _pair_trust(views: int, rate: float, q2: float) -> F64:
-    """Probability that the best pair of m views is right, given that no third view agrees."""
-    m = np.arange(views + 1)
-    pairs = m * (m - 1) / 2
-    right = binom.pmf(2, m, rate)
-    fewer = binom.cdf(1, m, rate)
-    # another pair may meet closer by chance than the right one, half of the time
-    wins = 1 - 0.5 * np.minimum(1.0, np.maximum(pairs - 1, 0) * q2)
-    chance = fewer * np.minimum(1.0, pairs * q2) + right * (1 - wins)
-    return np.asarray(np.where(m >= 2, right * wins / np.maximum(right * wins + chance, 1e-300), 0.0))
+def _tally(candidates: IntArray, count: IntArray) -> list[tuple[int, int, int]]:
+    pairs, times = np.unique(np.stack([candidates, count]), axis=1, return_counts=True)
+    return [(int(m), int(k), int(n)) for m, k, n in zip(*pairs, times, strict=True)]
 
 
-def _set_trust(views: int, rate: float, q2: float, q3: float) -> F64:
-    """Probability that k of m agreeing views are right: against all wrong or all but one wrong."""
-    m, k = np.arange(views + 1)[:, None], np.arange(views + 1)[None]
-    right = binom.pmf(k, m, rate)
-    pairs = m * (m - 1) / 2
-    chance = binom.cdf(1, m, rate) * np.minimum(1.0, pairs * q2)
-    more = binom.pmf(np.maximum(k - 2, 0), np.maximum(m - 2, 0), q3)
-    return np.asarray(right / np.maximum(right + chance * more, 1e-300))
+def _log_choose(n: int, k: int) -> float:
+    return float(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
+
+
+def _calibrate(sample: Sample, conf: F64, rate: float) -> F64:
+    """Share of right detections by confidence: equal bins, made to rise, around the rate."""
+    flat = np.full(GRID + 1, rate)
+    count = sample.inlier.sum(0)
+    told = (count >= 3) & (2 * count > sample.candidates + 1)
+    use = np.isfinite(conf) & told
+    value, right = np.clip(conf[use], 0, 1), sample.inlier[use]
+    if len(value) < BINS * ENOUGH or np.ptp(value) < 1 / GRID:
+        return np.minimum(flat, SURE)
+    order = np.argsort(value, kind="stable")
+    bins = np.array_split(order, BINS)
+    at = np.array([value[b].mean() for b in bins])
+    share = np.array([(right[b].sum() + rate) / (len(b) + 1) for b in bins])
+    share = _rising(share)
+    # points with a majority flatter the detector: shift the log odds to the rate of all
+    share = np.clip(share, 1 - SURE, SURE)
+    odds = np.log(share / (1 - share))
+    mean = np.clip(right.mean(), 1 - SURE, SURE)
+    odds += np.log(rate / (1 - rate)) - np.log(mean / (1 - mean))
+    return np.clip(np.interp(np.linspace(0, 1, GRID + 1), at, 1 / (1 + np.exp(-odds))), 0.01, SURE)
+
+
+def _rising(values: F64) -> F64:
+    """Isotonic regression of equally weighted values (pool adjacent violators)."""
+    blocks: list[tuple[float, int]] = []
+    for value in values.tolist():
+        blocks.append((value, 1))
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (a, n), (b, m) = blocks[-2:]
+            blocks[-2:] = [((a * n + b * m) / (n + m), n + m)]
+    return np.concatenate([np.full(n, value) for value, n in blocks])

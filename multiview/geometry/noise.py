@@ -1,22 +1,22 @@
 """The noise of a detector, measured on its own detections: no truth, no threshold.
 
 A scale is right when residuals within a fixed number of standard deviations are as large as normal
-noise of that scale makes them. The smallest such scale is looked for, from 1/1000 of the picture's
-diagonal up or down: a wrong detection is uniform over the scales of interest, so scales above the
-right one hold together worse.
+noise of that scale makes them. It is looked for from 1/1000 of the picture's diagonal, up or down:
+wrong detections are spread over much more than the noise, so that a scale above the right one finds
+its residuals too small and shrinks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from multiview._shapes import F64, BoolArray, IntArray
 from multiview.core import Rig
-from multiview.geometry.project import project_jacobian
 
-__all__ = ["chi2_median", "measure_noise"]
+__all__ = ["Sample", "chi2_median", "measure_noise"]
 
 # Points looked at: 400 of five views have 2800 degrees of freedom, which fix a scale to 2 %.
 SAMPLE = 400
@@ -33,12 +33,37 @@ PRIOR_RESIDUALS, FACTOR = 100, 4.0
 Run = Callable[[F64, IntArray], tuple[F64, BoolArray, F64]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Some points of a take and what became of them.
+
+    Parameters
+    ----------
+    sigma
+        Noise of each camera, shape (V, 1), pixels.
+    rows
+        Which points, shape (n,).
+    inlier
+        Views that agree, shape (V, n).
+    candidates
+        Views that were asked, shape (n,).
+    off_px
+        Distance of every observation from its point, shape (V, n); NaN without.
+    """
+
+    sigma: F64
+    rows: IntArray
+    inlier: BoolArray
+    candidates: IntArray
+    off_px: F64
+
+
 def chi2_median(freedom: F64) -> F64:
     """Median of chi-square (Wilson and Hilferty 1931), good to 1 % from one degree of freedom."""
     return np.asarray(freedom * (1 - 2 / (9 * freedom)) ** 3)
 
 
-def measure_noise(rig: Rig, run: Run, xy_px: F64, limit: float) -> F64:
+def measure_noise(rig: Rig, run: Run, xy_px: F64, given: F64 | None = None) -> Sample:
     """Measure the standard deviation of one coordinate for every camera.
 
     Parameters
@@ -46,31 +71,36 @@ def measure_noise(rig: Rig, run: Run, xy_px: F64, limit: float) -> F64:
     rig
         V cameras.
     run
-        Triangulates points ``rows`` with a noise (V, 1): returns points, inliers, and statistics
-        whose columns 1 and 2 are the number of inliers and their chi-square.
+        Triangulates points ``rows`` with a noise (V, 1) or (V, N): returns points, inliers, and
+        statistics whose columns are candidates, inliers, chi-square, cost, and information.
     xy_px
         Shape (V, N, 2).
-    limit
-        Standard deviations within which a view agrees.
+    given
+        Noise that is known, (V, 1) or (V, N): then only the sample is made.
 
     Returns
     -------
-    F64
-        Shape (V, 1), pixels.
+    Sample
+        At most `SAMPLE` points, evenly over all that two views saw.
     """
     diagonal = np.array([np.hypot(*c.intrinsics.size_wh) for c in rig.cameras])[:, None]
-    sigma = START * diagonal
+    sigma = START * diagonal if given is None else given
     two = np.flatnonzero(np.isfinite(xy_px[..., 0]).sum(0) >= 2)
     rows = two[np.linspace(0, len(two) - 1, min(SAMPLE, len(two))).astype(int)]
-    if not rows.size:
-        return sigma
-    for _ in range(ROUNDS):
-        xyz, inlier, stats = run(sigma, rows)
+    xyz, inlier, stats = run(sigma, rows)
+    for _ in range(ROUNDS if given is None and rows.size else 0):
         factor = _factor(stats[:, 1], stats[:, 2])
         sigma = np.clip(sigma * factor, LEAST_PX, MOST * diagonal)
         if abs(factor - 1) < SAME_SCALE:
             break
-    return np.maximum(sigma * _by_camera(rig, xyz, xy_px[:, rows], inlier, sigma), LEAST_PX)
+        xyz, inlier, stats = run(sigma, rows)
+    one = np.ascontiguousarray(np.median(sigma, axis=1))
+    off, rest = _residuals(rig, xyz, np.ascontiguousarray(xy_px[:, rows]), stats[:, 4:10], one)
+    if given is None:
+        sigma = np.maximum(sigma * _by_camera(off / one[:, None], rest, inlier), LEAST_PX)
+    return Sample(
+        sigma=sigma, rows=rows, inlier=inlier, candidates=stats[:, 0].astype(np.int64), off_px=off
+    )
 
 
 def _factor(count: F64, chi2: F64) -> float:
@@ -84,26 +114,23 @@ def _factor(count: F64, chi2: F64) -> float:
     return float(np.sqrt(np.clip(np.median(ratio), 1e-4, 16.0)))
 
 
-def _by_camera(rig: Rig, xyz: F64, xy: F64, inlier: BoolArray, sigma: F64) -> F64:
+def _residuals(rig: Rig, xyz: F64, xy: F64, info: F64, sigma: F64) -> tuple[F64, F64]:
+    from multiview.geometry.compiled.lens import pack_cameras
+    from multiview.geometry.compiled.spread import invert_information, residuals
+
+    cov, off, rest = np.empty((len(xyz), 3, 3)), np.empty(xy.shape[:2]), np.empty(xy.shape[:2])
+    invert_information(np.ascontiguousarray(info), np.ones(len(xyz)), cov)
+    residuals(pack_cameras(rig)[0], xyz, xy, cov, sigma, off, rest)
+    return off, rest
+
+
+def _by_camera(ratio: F64, rest: F64, inlier: BoolArray) -> F64:
     """Noise of every camera over the rig's, shape (V, 1), from residuals less their leverage."""
-    use = np.isfinite(xyz).all(-1) & (inlier.sum(0) >= 4)
-    out = np.ones((len(xy), 1))
-    if use.sum() < ENOUGH:
-        return out
-    xyz, xy, inlier = xyz[use], xy[:, use], inlier[:, use]
-    J, squared = [], np.full(inlier.shape, np.nan)
-    for v, camera in enumerate(rig.cameras):
-        lens, pose = camera.intrinsics, camera.cam_from_world
-        seen, by_cam = project_jacobian(pose.apply(xyz), lens.K, lens.dist, lens.model)
-        J.append(np.where(inlier[v][:, None, None], by_cam @ pose.R, 0.0) / sigma[v, 0])
-        squared[v] = (np.where(inlier[v][:, None], seen - xy[v], 0.0) ** 2).sum(-1) / sigma[v] ** 2
-    inverse = np.linalg.pinv(sum(np.swapaxes(j, 1, 2) @ j for j in J), hermitian=True)
-    for v, j in enumerate(J):
-        rest = 1 - np.einsum("nci,nij,ncj->n", j, inverse, j) / 2
-        ok = inlier[v] & (rest > 0.1)
-        if ok.any():
-            # half of the squared residuals are below 2 ln 2 variances
-            own = np.median(squared[v, ok] / rest[ok]) / (2 * np.log(2))
-            share = ok.sum() / (ok.sum() + PRIOR_RESIDUALS)
-            out[v] = np.clip(np.sqrt(share * own + 1 - share), 1 / FACTOR, FACTOR)
+    use = inlier & (inlier.sum(0) >= 4) & (rest > 0.1)
+    out = np.ones((len(ratio), 1))
+    for v in np.flatnonzero(use.sum(1) >= ENOUGH):
+        # half of the squared residuals are below 2 ln 2 variances
+        own = np.median(ratio[v, use[v]] ** 2 / rest[v, use[v]]) / (2 * np.log(2))
+        share = use[v].sum() / (use[v].sum() + PRIOR_RESIDUALS)
+        out[v] = np.clip(np.sqrt(share * own + 1 - share), 1 / FACTOR, FACTOR)
     return out

@@ -16,9 +16,9 @@ from scipy.special import gammaln
 from multiview._shapes import F64, BoolArray, IntArray, as_f64, check_shapes
 from multiview.core import Rig
 from multiview.errors import ShapeError
-from multiview.geometry.agreement import Agreement, measure_agreement
-from multiview.geometry.noise import measure_noise
-from multiview.geometry.spread import point_scale, unpack_information
+from multiview.geometry.agreement import GRID, PAIR_CHI2, Agreement, measure_agreement
+from multiview.geometry.noise import Sample, measure_noise
+from multiview.geometry.spread import point_scale
 from multiview.geometry.threads import over_blocks
 
 __all__ = ["LIMIT", "RobustPoints", "Search", "stop_ranks", "triangulate_points"]
@@ -27,8 +27,6 @@ __all__ = ["LIMIT", "RobustPoints", "Search", "stop_ranks", "triangulate_points"
 LIMIT = float(np.sqrt(-2 * np.log(1e-4)))
 # A detection that noise carried over the edge of the picture is still one.
 MARGIN_PX = 16.0
-# Steps of the confidence for which limits are given.
-GRID = 64
 # Half of the squared limit: weights fall from 2.6 standard deviations on, where 3 % of the right
 # ones lie. Costs 0.3 % of accuracy and takes most of the pull of wrong ones near the limit.
 SOFT = 0.5
@@ -110,10 +108,10 @@ class Search:
     min_views: int = 0
     workers: int = 0
 
-    def options(self) -> F64:
-        """As the compiled search takes them."""
+    def options(self, limits: F64 | None = None) -> F64:
+        """As the compiled search takes them, with squared limits by confidence (`GRID` + 1,)."""
         angles = (np.cos(LEAST_ANGLE), np.cos(WIDE_ANGLE))
-        limits = np.full(GRID + 1, LIMIT**2)
+        limits = np.full(GRID + 1, LIMIT**2) if limits is None else limits
         margin = MARGIN_PX if self.bounds else 1e9
         return np.array([self.min_conf, self.length, SOFT, *angles, margin, *limits])
 
@@ -190,9 +188,18 @@ def triangulate_points(
     if conf is not None:
         check_shapes("triangulate_points", {"xy_px": (xy, "V N 2"), "conf": (sure, "V N")})
     task = _Task(rig, xy, sure, search)
-    sigma = measure_noise(rig, task.run, xy, LIMIT) if sigma_px is None else _given(sigma_px, xy)
-    xyz, inlier, stats = task.run(sigma, np.arange(sizes["N"]))
-    return _judge(rig, xy, sigma, search, xyz, inlier, stats, given=sigma_px is not None)
+    given = None if sigma_px is None else _given(sigma_px, xy)
+    sample = measure_noise(rig, task.run, xy, given)
+    agreement = _agreement(task, sample)
+    limits = agreement.limits(float(np.median(sample.sigma)))
+    found = task.run(sample.sigma, np.arange(sizes["N"]), limits)
+    return _judge(task, sample.sigma, agreement, *found, pool=given is None)
+
+
+def _agreement(task: _Task, sample: Sample) -> Agreement:
+    sure = task.conf_of(sample.rows)
+    tolerance = LIMIT * float(np.median(sample.sigma))
+    return measure_agreement(task.rig, sample, sure, tolerance, task.search.spurious)
 
 
 def _given(sigma_px: F64 | float, xy: F64) -> F64:
@@ -216,7 +223,15 @@ class _Task:
     conf: F64
     search: Search
 
-    def run(self, sigma: F64, rows: IntArray) -> tuple[F64, BoolArray, F64]:
+    def conf_of(self, rows: IntArray) -> F64:
+        """Confidences of some points, shape (V, n); NaN for what is no candidate."""
+        conf = np.broadcast_to(self.conf, self.xy.shape[:2])[:, rows]
+        seen = np.isfinite(self.xy[:, rows, 0]) & (conf >= self.search.min_conf)
+        return np.where(seen, conf, np.nan)
+
+    def run(
+        self, sigma: F64, rows: IntArray, limits: F64 | None = None
+    ) -> tuple[F64, BoolArray, F64]:
         """Search some points with a noise (V, 1) or (V, N): xyz, inliers, statistics."""
         from multiview.geometry.compiled.lens import pack_cameras
         from multiview.geometry.compiled.points import STATS
@@ -229,7 +244,7 @@ class _Task:
         n, views = len(rows), len(xy)
         xyz, stats = np.empty((n, 3)), np.empty((n, STATS))
         inlier = np.empty((views, n), np.bool_)
-        given = (*pack_cameras(self.rig), xy, conf, sigma, self.search.options(), stop_ranks(views))
+        given = (*pack_cameras(self.rig), xy, conf, sigma, self.search.options(limits), stop_ranks(views))
         over_blocks(
             lambda start, stop: search_points(*given, start, stop, xyz, inlier, stats),
             n,
@@ -239,33 +254,40 @@ class _Task:
 
 
 def _judge(
-    rig: Rig,
-    xy: F64,
+    task: _Task,
     sigma: F64,
-    search: Search,
+    agreement: Agreement,
     xyz: F64,
     inlier: BoolArray,
     stats: F64,
     *,
-    given: bool,
+    pool: bool,
 ) -> RobustPoints:
     """Take out points that too few views carry; say how sure the others are."""
+    from multiview.geometry.compiled.spread import invert_information
+
+    search = task.search
     m, k, chi2 = stats[:, 0].astype(np.int64), stats[:, 1].astype(np.int64), stats[:, 2]
-    agreement = measure_agreement(
-        rig, xy, xyz, inlier, m, float(np.median(sigma)) * LIMIT, search.trust, search.spurious
-    )
-    needed = np.full(len(xy) + 1, search.min_views) if search.min_views else agreement.needed
-    keep = (k >= 2) & (k >= needed[m]) & agreement.consistent(k, chi2)
-    scale, pooled = point_scale(chi2, k, keep, pool=not given)
-    cov = unpack_information(stats[:, 4:10], np.where(keep, scale, np.nan))
-    keep &= np.isfinite(cov).all((-1, -2))
-    inlier &= keep
+    trust = np.where(k >= 3, 1.0, np.nan)
+    pair = np.flatnonzero((k == 2) & (chi2 <= PAIR_CHI2))
+    trust[pair] = agreement.pair_trust(agreement.odds(task.conf_of(pair)), inlier[:, pair])
+    keep = np.where(k == 2, trust >= search.trust, k >= agreement.needed[m])
+    if search.min_views:
+        keep = (k >= search.min_views) & (trust > 0)
+    scale, pooled = point_scale(chi2, k, keep, pool=pool)
+    cov = np.empty((len(xyz), 3, 3))
+    invert_information(stats[:, 4:10].copy(), np.where(keep, scale, np.nan), cov)
+    keep &= np.isfinite(cov[:, 0, 0])
+    xyz[~keep] = np.nan
+    cov[~keep] = np.nan
+    trust[~keep] = np.nan
+    inlier[:, ~keep] = False
     return RobustPoints(
-        xyz=np.where(keep[:, None], xyz, np.nan),
+        xyz=xyz,
         cov=cov,
         inlier=inlier,
         candidates=m,
-        trust=np.where(keep, agreement.trust(m, k), np.nan),
+        trust=trust,
         sigma_px=np.median(sigma, axis=1) * pooled,
         agreement=agreement,
     )
