@@ -103,7 +103,7 @@ class Search:
     min_conf: float = 0.0
     length: float = 0.0
     bounds: bool = True
-    trust: float = 0.9
+    trust: float = 0.5
     spurious: float = 0.01
     min_views: int = 0
     workers: int = 0

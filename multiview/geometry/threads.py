@@ -19,7 +19,9 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def over_blocks(work: Callable[[int, int], None], n: int, workers: int = 0) -> None:
+def over_blocks(
+    work: Callable[[int, int], None], n: int, workers: int = 0, block: int = BLOCK
+) -> None:
     """Call ``work(start, stop)`` for blocks that cover ``range(n)``.
 
     Parameters
@@ -30,8 +32,10 @@ def over_blocks(work: Callable[[int, int], None], n: int, workers: int = 0) -> N
         Number of points.
     workers
         Threads; 0 for all cores of the process.
+    block
+        Points per block.
     """
-    blocks = [(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    blocks = [(start, min(start + block, n)) for start in range(0, n, block)]
     workers = min(workers or cores(), len(blocks))
     if workers <= 1:
         for start, stop in blocks:
