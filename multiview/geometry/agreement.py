@@ -13,7 +13,7 @@ from multiview.core import Rig
 from multiview.geometry.noise import Sample
 from multiview.geometry.uncertainty import min_agreeing_views
 
-__all__ = ["GRID", "Agreement", "measure_agreement"]
+__all__ = ["GRID", "PAIR_CHI2", "Agreement", "measure_agreement", "pair_trust"]
 
 # Two views agree when a right pair would be farther apart once in a thousand times.
 PAIR_CHI2 = float(chi2.isf(1e-3, 1))
@@ -69,27 +69,28 @@ class Agreement:
         p = self.rate_of_conf[step.astype(np.int64)]
         return np.where(np.isnan(conf), 0.0, p / (1 - p))
 
-    def pair_trust(self, odds: F64, inlier: BoolArray) -> F64:
-        """Probability that a pair is right that no other view supports.
 
-        Against it: at most one detection is right and two met by chance; or another pair is right
-        and this one met closer by chance, half of the time.
+def pair_trust(odds: F64, inlier: BoolArray, chance: float) -> F64:
+    """Probability that a pair is right that no other view supports.
 
-        Parameters
-        ----------
-        odds
-            Of all candidates to be right, shape (V, N); 0 where there is none.
-        inlier
-            The pair, shape (V, N).
-        """
-        m, first, second = (odds > 0).sum(0), odds.sum(0), (odds**2).sum(0)
-        pair = np.where(inlier, np.log(np.maximum(odds, 1e-300)), 0.0).sum(0)
-        right = np.exp(pair)
-        pairs = m * (m - 1) / 2
-        others = np.maximum((first**2 - second) / 2 - right, 0.0)
-        chance = (1 + first) * np.minimum(1.0, pairs * self.pair_chance)
-        chance += 0.5 * np.minimum(1.0, self.pair_chance) * others
-        return np.asarray(right / (right + chance))
+    Against it: at most one detection is right and two met by chance; or another pair is right and
+    this one met closer by chance, half of the time.
+
+    Parameters
+    ----------
+    odds
+        Of all candidates to be right, shape (V, N); 0 where there is none.
+    inlier
+        The pair, shape (V, N).
+    chance
+        Probability that two detections, one of them wrong, meet.
+    """
+    m, first, second = (odds > 0).sum(0), odds.sum(0), (odds**2).sum(0)
+    right = np.where(inlier, odds, 1.0).prod(0)
+    pairs = m * (m - 1) / 2
+    others = np.maximum((first**2 - second) / 2 - right, 0.0)
+    by_chance = (1 + first) * np.minimum(1.0, pairs * chance) + 0.5 * min(1.0, chance) * others
+    return np.asarray(right / (right + by_chance))
 
 
 def measure_agreement(

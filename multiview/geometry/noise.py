@@ -16,7 +16,7 @@ import numpy as np
 from multiview._shapes import F64, BoolArray, IntArray
 from multiview.core import Rig
 
-__all__ = ["Sample", "chi2_median", "measure_noise"]
+__all__ = ["Sample", "by_camera", "chi2_median", "measure_noise", "point_residuals"]
 
 # Points looked at: 400 of five views have 2800 degrees of freedom, which fix a scale to 2 %.
 SAMPLE = 400
@@ -95,9 +95,9 @@ def measure_noise(rig: Rig, run: Run, xy_px: F64, given: F64 | None = None) -> S
             break
         xyz, inlier, stats = run(sigma, rows)
     one = np.ascontiguousarray(np.median(sigma, axis=1))
-    off, rest = _residuals(rig, xyz, np.ascontiguousarray(xy_px[:, rows]), stats[:, 4:10], one)
+    off, rest = point_residuals(rig, xyz, xy_px[:, rows], stats[:, 4:10], one)
     if given is None:
-        sigma = np.maximum(sigma * _by_camera(off / one[:, None], rest, inlier), LEAST_PX)
+        sigma = np.maximum(sigma * by_camera(off / one[:, None], rest, inlier), LEAST_PX)
     return Sample(
         sigma=sigma, rows=rows, inlier=inlier, candidates=stats[:, 0].astype(np.int64), off_px=off
     )
@@ -114,17 +114,28 @@ def _factor(count: F64, chi2: F64) -> float:
     return float(np.sqrt(np.clip(np.median(ratio), 1e-4, 16.0)))
 
 
-def _residuals(rig: Rig, xyz: F64, xy: F64, info: F64, sigma: F64) -> tuple[F64, F64]:
+def point_residuals(rig: Rig, xyz: F64, xy: F64, info: F64, sigma: F64) -> tuple[F64, F64]:
+    """Distance of observations from their points, and 1 less their leverage, both (V, N).
+
+    Parameters
+    ----------
+    rig
+        V cameras.
+    xyz, xy
+        Points (N, 3) and recorded pixels (V, N, 2).
+    info
+        Information of the points, shape (N, 6), at noise ``sigma`` (V,).
+    """
     from multiview.geometry.compiled.lens import pack_cameras
     from multiview.geometry.compiled.spread import invert_information, residuals
 
     cov, off, rest = np.empty((len(xyz), 3, 3)), np.empty(xy.shape[:2]), np.empty(xy.shape[:2])
     invert_information(np.ascontiguousarray(info), np.ones(len(xyz)), cov)
-    residuals(pack_cameras(rig)[0], xyz, xy, cov, sigma, off, rest)
+    residuals(pack_cameras(rig)[0], xyz, np.ascontiguousarray(xy), cov, sigma, off, rest)
     return off, rest
 
 
-def _by_camera(ratio: F64, rest: F64, inlier: BoolArray) -> F64:
+def by_camera(ratio: F64, rest: F64, inlier: BoolArray) -> F64:
     """Noise of every camera over the rig's, shape (V, 1), from residuals less their leverage."""
     use = inlier & (inlier.sum(0) >= 4) & (rest > 0.1)
     out = np.ones((len(ratio), 1))

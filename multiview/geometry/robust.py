@@ -16,7 +16,7 @@ from scipy.special import gammaln
 from multiview._shapes import F64, BoolArray, IntArray, as_f64, check_shapes
 from multiview.core import Rig
 from multiview.errors import ShapeError
-from multiview.geometry.agreement import GRID, PAIR_CHI2, Agreement, measure_agreement
+from multiview.geometry.agreement import GRID, PAIR_CHI2, Agreement, measure_agreement, pair_trust
 from multiview.geometry.noise import Sample, measure_noise
 from multiview.geometry.spread import point_scale
 from multiview.geometry.threads import over_blocks
@@ -244,7 +244,14 @@ class _Task:
         n, views = len(rows), len(xy)
         xyz, stats = np.empty((n, 3)), np.empty((n, STATS))
         inlier = np.empty((views, n), np.bool_)
-        given = (*pack_cameras(self.rig), xy, conf, sigma, self.search.options(limits), stop_ranks(views))
+        given = (
+            *pack_cameras(self.rig),
+            xy,
+            conf,
+            sigma,
+            self.search.options(limits),
+            stop_ranks(views),
+        )
         over_blocks(
             lambda start, stop: search_points(*given, start, stop, xyz, inlier, stats),
             n,
@@ -270,7 +277,8 @@ def _judge(
     m, k, chi2 = stats[:, 0].astype(np.int64), stats[:, 1].astype(np.int64), stats[:, 2]
     trust = np.where(k >= 3, 1.0, np.nan)
     pair = np.flatnonzero((k == 2) & (chi2 <= PAIR_CHI2))
-    trust[pair] = agreement.pair_trust(agreement.odds(task.conf_of(pair)), inlier[:, pair])
+    odds = agreement.odds(task.conf_of(pair))
+    trust[pair] = pair_trust(odds, inlier[:, pair], agreement.pair_chance)
     keep = np.where(k == 2, trust >= search.trust, k >= agreement.needed[m])
     if search.min_views:
         keep = (k >= search.min_views) & (trust > 0)

@@ -41,9 +41,7 @@ STEP_SIGMAS = 1e-2
 
 
 @compiled
-def accumulate_block(
-    cameras: F64, obs: F64, w: F64, n: int, length: float, soft: float
-) -> None:
+def accumulate_block(cameras: F64, obs: F64, w: F64, n: int, length: float, soft: float) -> None:
     """Sum the normal equations of ``n`` points over all cameras, at the points in ``w``."""
     for row in range(INFO, OLD_COST):
         for i in range(n):
@@ -128,9 +126,7 @@ def _add_other(cameras: F64, v: int, obs: F64, w: F64, n: int, length: float, so
     for i in range(n):
         precision = obs[base + PRECISION * BLOCK + i]
         limit = obs[base + LIMIT * BLOCK + i]
-        u, q, z, a0, a1, a2, b0, b1, b2 = project_jacobian(
-            c, w[i], w[BLOCK + i], w[2 * BLOCK + i]
-        )
+        u, q, z, a0, a1, a2, b0, b1, b2 = project_jacobian(c, w[i], w[BLOCK + i], w[2 * BLOCK + i])
         obs[base + RESIDUAL * BLOCK + i] = -1.0
         e2 = np.inf
         ru, rv = u - obs[base + i], q - obs[base + BLOCK + i]

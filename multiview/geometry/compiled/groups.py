@@ -50,7 +50,21 @@ def vote_groups(
             m = _prepare(R, t, xy, n, members, normal, ray, view)
             best[:] = False
             _best_pair(
-                R, t, norm, length, cos_least, xy, n, members, m, view, normal, ray, point, now, best
+                R,
+                t,
+                norm,
+                length,
+                cos_least,
+                xy,
+                n,
+                members,
+                m,
+                view,
+                normal,
+                ray,
+                point,
+                now,
+                best,
             )
             args = (R, t, norm, length, xy, n, members, m, view)
             _widen(args, normal, point, ratio, best)

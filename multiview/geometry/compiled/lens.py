@@ -14,7 +14,16 @@ from multiview.core import Rig
 from multiview.geometry.compiled.jit import compiled
 from multiview.geometry.lens import lens_table
 
-__all__ = ["COLUMNS", "TABLE", "pack_cameras", "project", "project_jacobian", "undistort"]
+__all__ = [
+    "COLUMNS",
+    "TABLE",
+    "pack_cameras",
+    "pixel_errors",
+    "project",
+    "project_jacobian",
+    "undistort",
+    "undistort_points",
+]
 
 # Columns of a camera: rotation 9, translation 3, fx fy cx cy, twelve coefficients, kind of lens,
 # squared radius where the lens ends, optical centre 3, width and height.
@@ -202,3 +211,22 @@ def project_jacobian(
         vx * c[1] + vy * c[4] + vz * c[7],
         vx * c[2] + vy * c[5] + vz * c[8],
     )
+
+
+@compiled
+def undistort_points(cameras: F64, curves: F64, xy: F64, start: int, stop: int, out: F64) -> None:
+    """Undistort pixels (V, N, 2) of the points ``start`` to ``stop``; NaN stays NaN."""
+    for v in range(len(cameras)):
+        for n in range(start, stop):
+            x, y = undistort(cameras[v], curves[v], xy[v, n, 0], xy[v, n, 1], NEWTON_STEPS)
+            out[v, n, 0], out[v, n, 1] = x, y
+
+
+@compiled
+def pixel_errors(cameras: F64, xyz: F64, xy: F64, start: int, stop: int, out: F64) -> None:
+    """Distance (V, N) of pixels (V, N, 2) from projected points (N, 3); NaN where unseen."""
+    for v in range(len(cameras)):
+        for n in range(start, stop):
+            x, y, z = project(cameras[v], xyz[n, 0], xyz[n, 1], xyz[n, 2])
+            off = sqrt((x - xy[v, n, 0]) ** 2 + (y - xy[v, n, 1]) ** 2)
+            out[v, n] = off if z > 0 else np.nan

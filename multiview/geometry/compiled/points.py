@@ -30,7 +30,16 @@ from multiview.geometry.compiled.lens import (
     undistort,
 )
 
-__all__ = ["GRID", "OPTIONS", "STATS", "admit", "pair_point", "polish", "refit_points", "search_one"]
+__all__ = [
+    "GRID",
+    "OPTIONS",
+    "STATS",
+    "admit",
+    "pair_point",
+    "polish",
+    "refit_points",
+    "search_one",
+]
 
 # Options: least confidence, limit as a length (0: none), share of the squared limit from which
 # weights fall, cosines of the least and of a wide angle, how far outside the picture (pixels) an
@@ -50,8 +59,6 @@ UNKNOWN = 2.0
 PAIR_STEPS = 3
 # Gauss-Newton from a hypothesis converges in 3; the rest is for two narrow views.
 MAX_STEPS = 20
-# Squared limit of a refit on given observations.
-NO_LIMIT = 1e200
 # A step of less than a hundredth of the point's own standard deviation is the last: the next one
 # would be below a thousandth.
 STEP_SIGMAS = 1e-2
@@ -407,24 +414,29 @@ def refit_points(
     cameras: F64,
     xy: F64,
     sigma: F64,
-    use: BoolArray,
     options: F64,
+    limit: float,
     start: int,
     stop: int,
+    use: BoolArray,
     xyz: F64,
     out_stats: F64,
 ) -> None:
-    """Refit given points, in place, on given observations; NaN where they do not determine one."""
+    """Refit points in place on the observations in ``use``; NaN where they determine none.
+
+    Observations beyond the limit are taken out of ``use``: the larger of ``limit`` (squared, in
+    units of the noise) and the length of the options.
+    """
     views = len(cameras)
-    work, view, system = np.empty((ROWS, views)), np.empty(views, np.int64), np.empty(11)
+    work, view, system = np.zeros((ROWS, views)), np.zeros(views, np.int64), np.zeros(11)
     for n in range(start, stop):
         m = 0
         for v in range(views):
             if use[v, n]:
                 s = sigma[v, n if sigma.shape[1] > 1 else 0]
                 work[U, m], work[V_, m], work[PRECISION, m] = xy[v, n, 0], xy[v, n, 1], 1 / (s * s)
-                work[LIMIT, m] = NO_LIMIT
-                view[m] = v
+                work[LIMIT, m], view[m] = limit, v
+                use[v, n] = False
                 m += 1
         out_stats[n, :] = 0.0
         out_stats[n, CANDIDATES] = m
@@ -438,6 +450,7 @@ def refit_points(
         xyz[n, 0], xyz[n, 1], xyz[n, 2] = X, Y, Z
         out_stats[n, INLIERS], out_stats[n, COST] = system[10], system[9]
         for k in range(m):
+            use[view[k], n] = work[NOW, k] > 0
             out_stats[n, CHI2] += max(work[NOW, k] - 1.0, 0.0)
         for i in range(6):
             out_stats[n, INFO + i] = system[i]

@@ -148,9 +148,7 @@ def _begin(
             view[b], work[U, b], work[V_, b] = v, obs[base], obs[base + BLOCK]
             work[RAY, b] = UNKNOWN
             for a in range(b):
-                X, Y, Z, ok = pair_point(
-                    cameras, curves, work, view, a, b, options[COS_WIDE], -2.0
-                )
+                X, Y, Z, ok = pair_point(cameras, curves, work, view, a, b, options[COS_WIDE], -2.0)
                 if ok:
                     w[i], w[BLOCK + i], w[2 * BLOCK + i] = X, Y, Z
                     w[block.STATE * BLOCK + i] = block.MOVING
