@@ -37,9 +37,9 @@ class TriangulationConfig(Config):
         only in part has no vote there; fewest false points), or every ``"keypoint"`` by itself
         (most points; the tolerance is the detector's own noise, measured on the take).
     inlier_hand
-        Of a finger: tolerance on a finger's mean error as a share of hand length (wrist to middle tip, measured
-        from the take itself, so any unit works). 0.045 is the 4 px of Simon et al. 2017 in their
-        dome: 8 mm on a 180 mm hand.
+        Of a finger: tolerance on its mean error as a share of hand length (wrist to middle tip,
+        measured from the take itself, so any unit works). 0.045 is the 4 px of Simon et al. 2017 in
+        their dome: 8 mm on a 180 mm hand.
     inlier_mm
         The same in millimetres, for rigs in metres or millimetres; 0 leaves it to ``inlier_hand``.
         Of a keypoint: least tolerance.
@@ -56,8 +56,8 @@ class TriangulationConfig(Config):
         Of a keypoint: a point that two views alone carry is kept if it is right with this
         probability, from how often detections of its confidence agree on the take.
     accept
-        Of a finger: a result is kept if its mean error is below this many tolerances (the group's 6 px against
-        4 px).
+        Of a finger: a result is kept if its mean error is below this many tolerances (the group's
+        6 px against 4 px).
     """
 
     unit: Literal["finger", "keypoint"] = "finger"
@@ -163,18 +163,34 @@ def triangulate_with_report(
         found = _by_keypoint(scene, dets.conf.reshape(views, -1))
     else:
         found = _by_finger(scene, xy_norm)
-    sigma = found.sigma_px
-    cov = found.cov + rig_part(rig, found.xyz, found.inlier, sigma)
-    valid = np.isfinite(cov).all((-1, -2))
+    points = _points(found, dets, rig, xy_px)
+    two = points.inlier.sum(0).ravel() == 2
+    report = TriangulationReport(
+        hand_length=length,
+        tolerance=found.tolerance,
+        hit_rate=found.rate,
+        min_views=tuple(int(n) for n in found.needed[2:]),
+        sigma_px=float(np.median(found.sigma_px)) if points.valid.any() else float("nan"),
+        sigma_camera_px=tuple(float(s) for s in found.sigma_px),
+        two_view_trust=float(found.trust[two].mean()) if two.any() else float("nan"),
+        moved=moved,
+    )
+    return points, report
+
+
+def _points(found: _Found, dets: Detections, rig: Rig, xy_px: F64) -> Points3D:
+    """Add the doubt about the rig, and what every view says of the points."""
+    shape = dets.conf.shape
+    cov = found.cov + rig_part(rig, found.xyz, found.inlier, found.sigma_px)
+    valid = np.asarray(np.isfinite(cov).all((-1, -2)), np.bool_)
     inlier = found.inlier & valid
     xyz = np.where(valid[:, None], found.xyz, np.nan)
-    errors = pixel_errors(rig, xyz, xy_px)
-    result = Points3D(
-        xyz_world=xyz.reshape(frames, hands, k, 3),
-        cov=np.where(valid[:, None, None], cov, np.nan).reshape(frames, hands, k, 3, 3),
-        inlier=inlier.reshape(views, frames, hands, k),
-        err_px=errors.reshape(views, frames, hands, k),
-        voted=(inlier.sum(0) >= 3).reshape(frames, hands, k),
+    return Points3D(
+        xyz_world=xyz.reshape(*shape[1:], 3),
+        cov=np.where(valid[:, None, None], cov, np.nan).reshape(*shape[1:], 3, 3),
+        inlier=inlier.reshape(shape),
+        err_px=pixel_errors(rig, xyz, xy_px).reshape(shape),
+        voted=(inlier.sum(0) >= 3).reshape(shape[1:]),
         frame_ids=dets.frame_ids,
         camera_names=dets.camera_names,
         hands=dets.hands,
@@ -182,18 +198,6 @@ def triangulate_with_report(
         rig_digest=rig.digest,
         unit=rig.unit,
     )
-    trust = found.trust[inlier.sum(0) == 2]
-    report = TriangulationReport(
-        hand_length=length,
-        tolerance=found.tolerance,
-        hit_rate=found.rate,
-        min_views=tuple(int(n) for n in found.needed[2:]),
-        sigma_px=float(np.median(sigma)) if valid.any() else float("nan"),
-        sigma_camera_px=tuple(float(s) for s in sigma),
-        two_view_trust=float(trust.mean()) if trust.size else float("nan"),
-        moved=moved,
-    )
-    return result, report
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ def _calibrate(sample: Sample, conf: F64, rate: float) -> F64:
     use = np.isfinite(conf) & told
     value, right = np.clip(conf[use], 0, 1), sample.inlier[use]
     if len(value) < BINS * ENOUGH or np.ptp(value) < 1 / GRID:
-        return np.minimum(flat, SURE)
+        return np.asarray(np.minimum(flat, SURE))
     order = np.argsort(value, kind="stable")
     bins = np.array_split(order, BINS)
     at = np.array([value[b].mean() for b in bins])
@@ -186,7 +186,8 @@ def _calibrate(sample: Sample, conf: F64, rate: float) -> F64:
     odds = np.log(share / (1 - share))
     mean = np.clip(right.mean(), 1 - SURE, SURE)
     odds += np.log(rate / (1 - rate)) - np.log(mean / (1 - mean))
-    return np.clip(np.interp(np.linspace(0, 1, GRID + 1), at, 1 / (1 + np.exp(-odds))), 0.01, SURE)
+    steps = np.interp(np.linspace(0, 1, GRID + 1), at, 1 / (1 + np.exp(-odds)))
+    return np.asarray(np.clip(steps, 1 - SURE, SURE))
 
 
 def _rising(values: F64) -> F64:

@@ -3,8 +3,8 @@
 Every pair of views proposes a position of a whole group of keypoints (a finger); every view whose
 mean error over the group is small votes for it (Simon et al., CVPR 2017, section 3.1: errors inside
 a finger are correlated, and a false label costs more than a missing one). All pairs of up to twelve
-views are tried instead of a random sample, and those of more until more than half of the views and a
-half agree: two different positions share at most one view, so none can have more. No chance is
+views are tried instead of a random sample, and those of more until more than half of the views and
+a half agree: two different positions share at most one view, so none can have more. No chance is
 involved. Single keypoints are the matter of `multiview.geometry.robust`.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview._shapes import F64, check_shapes
+from multiview._shapes import F64, as_f64, check_shapes
 from multiview.geometry.threads import over_blocks
 
 __all__ = ["Tolerance", "Vote", "vote_groups"]
@@ -120,20 +120,12 @@ def vote_groups(
     )
     order = np.argsort(group_index, kind="stable").astype(np.int64)
     starts = np.flatnonzero(np.diff(group_index[order], prepend=-1, append=-1)).astype(np.int64)
-    given = (
-        *(np.ascontiguousarray(a, np.float64) for a in (R, t, tolerance.norm)),
-        float(tolerance.length),
-        float(np.cos(tolerance.min_angle_rad)),
-        np.ascontiguousarray(xy_norm, np.float64),
-        order,
-        starts,
-    )
-    over_blocks(
-        lambda start, stop: groups.vote_groups(
-            *given, start, stop, found.xyz, found.inlier, found.candidates, found.error
-        ),
-        n,
-        workers,
-        block=BLOCK,
-    )
+    R, t, norm, xy = (as_f64(a, "vote_groups") for a in (R, t, tolerance.norm, xy_norm))
+    length, least = float(tolerance.length), float(np.cos(tolerance.min_angle_rad))
+    out = (found.xyz, found.inlier, found.candidates, found.error)
+
+    def work(start: int, stop: int) -> None:
+        groups.vote_groups(R, t, norm, length, least, xy, order, starts, start, stop, *out)
+
+    over_blocks(work, n, workers, block=BLOCK)
     return found

@@ -110,7 +110,7 @@ class _Task:
 
     def run(self, xyz: F64, use: BoolArray, sigma: F64) -> tuple[F64, BoolArray, F64]:
         from multiview.geometry.compiled.lens import pack_cameras
-        from multiview.geometry.compiled.points import STATS, refit_points
+        from multiview.geometry.compiled.polish import STATS, refit_points
 
         bounded = np.isfinite(self.length)
         options = Search(length=self.length if bounded else 0.0).options()

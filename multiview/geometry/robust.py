@@ -234,7 +234,7 @@ class _Task:
     ) -> tuple[F64, BoolArray, F64]:
         """Search some points with a noise (V, 1) or (V, N): xyz, inliers, statistics."""
         from multiview.geometry.compiled.lens import pack_cameras
-        from multiview.geometry.compiled.points import STATS
+        from multiview.geometry.compiled.polish import STATS
         from multiview.geometry.compiled.search import search_points
 
         every = len(rows) == self.xy.shape[1]

@@ -7,6 +7,8 @@ that the compiler turns into vector instructions; the numbers are those of
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from multiview._shapes import F64, IntArray
@@ -54,7 +56,7 @@ def accumulate_block(cameras: F64, obs: F64, w: F64, n: int, length: float, soft
 
 
 @compiled
-def at(row: int, i: int) -> int:
+def at(row: int, i: int) -> Any:
     """Index of a point in a row; unsigned, or the compiler would test for negative ones."""
     return np.uint64(row * BLOCK) + np.uint64(i)
 
@@ -121,7 +123,7 @@ def _add_polynomial(
 
 @compiled
 def _add_other(cameras: F64, v: int, obs: F64, w: F64, n: int, length: float, soft: float) -> None:
-    """The same for fisheye, rational and thin-prism lenses, point by point."""
+    """Do the same for fisheye, rational and thin-prism lenses, point by point."""
     c, base, half = cameras[v], v * OBS * BLOCK, (1 + soft) / 2
     for i in range(n):
         precision = obs[base + PRECISION * BLOCK + i]

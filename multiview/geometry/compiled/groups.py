@@ -49,24 +49,8 @@ def vote_groups(
             members = order[starts[g] : starts[g + 1]]
             m = _prepare(R, t, xy, n, members, normal, ray, view)
             best[:] = False
-            _best_pair(
-                R,
-                t,
-                norm,
-                length,
-                cos_least,
-                xy,
-                n,
-                members,
-                m,
-                view,
-                normal,
-                ray,
-                point,
-                now,
-                best,
-            )
             args = (R, t, norm, length, xy, n, members, m, view)
+            _best_pair(args, cos_least, normal, ray, point, now, best)
             _widen(args, normal, point, ratio, best)
             count = _consistent(args, normal, point, ratio, best)
             error = 0.0
@@ -90,7 +74,7 @@ def vote_groups(
 def _prepare(
     R: F64, t: F64, xy: F64, n: int, members: IntArray, normal: F64, ray: F64, view: IntArray
 ) -> int:
-    """Normal equations (6 + 3) and world rays of the views that saw the whole group."""
+    """Fill in normal equations (6 + 3) and world rays of the views that saw the whole group."""
     m = 0
     for v in range(len(R)):
         whole = True
@@ -198,53 +182,64 @@ def _pair(
 
 @compiled
 def _best_pair(
-    R: F64,
-    t: F64,
-    norm: F64,
-    length: float,
+    args: tuple,  # type: ignore[type-arg]
     cos_least: float,
-    xy: F64,
-    n: int,
-    members: IntArray,
-    m: int,
-    view: IntArray,
     normal: F64,
     ray: F64,
     point: F64,
     now: BoolArray,
     best: BoolArray,
 ) -> None:
-    """Views that agree with the pair with the most votes, ties to the smaller error."""
+    """Find the views that agree with the pair with the most votes, ties to the smaller error."""
+    members, m = args[6], args[7]
     most, score = 0, -1.0
     for a in range(m):
         for b in range(a + 1, m):
             if not _pair(a, b, cos_least, members, normal, ray, point):
                 continue
-            first = _ratio(R, t, norm, length, xy, n, members, view[a], point)
-            if not first < 1:
+            count, error = _votes(args, a, b, most, point, now)
+            if count < max(most, 2) or not count - error / count > score:
                 continue
-            second = _ratio(R, t, norm, length, xy, n, members, view[b], point)
-            if not second < 1:
-                continue
-            count, error = 2, first + second
+            most, score = count, count - error / count
             for k in range(m):
-                now[k] = k in (a, b)
-                if now[k]:
-                    continue
-                # those that are left cannot make up for those that disagree
-                if count + (m - k) - (a > k) - (b > k) - (a == k) - (b == k) < most:
-                    break
-                value = _ratio(R, t, norm, length, xy, n, members, view[k], point)
-                now[k] = value < 1
-                if now[k]:
-                    count += 1
-                    error += value
-            if count - error / count > score and count >= most:
-                most, score = count, count - error / count
-                for k in range(m):
-                    best[k] = now[k]
-                if count == m or (m > EXHAUSTIVE and 2 * count > m + 1):
-                    return
+                best[k] = now[k]
+            if count == m or (m > EXHAUSTIVE and 2 * count > m + 1):
+                return
+
+
+@compiled
+def _votes(
+    args: tuple,  # type: ignore[type-arg]
+    a: int,
+    b: int,
+    most: int,
+    point: F64,
+    now: BoolArray,
+) -> tuple[int, float]:
+    """Count the views that agree with a pair's position and sum their errors.
+
+    The count is 0 where the pair itself disagrees, and too small where it cannot reach ``most``.
+    """
+    R, t, norm, length, xy, n, members, m, view = args
+    error = 0.0
+    for k in (a, b):
+        value = _ratio(R, t, norm, length, xy, n, members, view[k], point)
+        if not value < 1:
+            return 0, 0.0
+        error += value
+    count = 2
+    for k in range(m):
+        now[k] = k in (a, b)
+        if now[k]:
+            continue
+        if count + (m - k) - (a > k) - (b > k) < most:
+            return count, error
+        value = _ratio(R, t, norm, length, xy, n, members, view[k], point)
+        if value < 1:
+            now[k] = True
+            count += 1
+            error += value
+    return count, error
 
 
 @compiled

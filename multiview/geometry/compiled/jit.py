@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -17,9 +17,7 @@ def compiled(function: F) -> F:
 
     Where no folder can be written, the code is compiled anew in every process.
     """
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        made: F = numba.njit(cache=True, **options)(function)
+        return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
     except RuntimeError:  # numba found no folder for its cache
-        made = numba.njit(**options)(function)
-    return made
+        return cast(F, numba.njit(nogil=True, error_model="numpy")(function))

@@ -171,7 +171,7 @@ def undistort(c: F64, curve: F64, u: float, v: float, steps: int) -> tuple[float
 
 @compiled
 def project(c: F64, X: float, Y: float, Z: float) -> tuple[float, float, float]:
-    """Recorded pixel and depth of a world point; depth 0 where the camera cannot see it."""
+    """Return recorded pixel and depth of a world point; depth 0 where the camera cannot see it."""
     z = c[6] * X + c[7] * Y + c[8] * Z + c[11]
     if not z > 0:
         return 0.0, 0.0, 0.0

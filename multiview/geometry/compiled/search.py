@@ -8,7 +8,8 @@ from multiview._shapes import F64, BoolArray, IntArray
 from multiview.geometry.compiled import block
 from multiview.geometry.compiled.block import BLOCK, converge_block
 from multiview.geometry.compiled.jit import compiled
-from multiview.geometry.compiled.points import (
+from multiview.geometry.compiled.points import admit, pair_point, search_one
+from multiview.geometry.compiled.polish import (
     CANDIDATES,
     CHI2,
     COS_WIDE,
@@ -16,20 +17,18 @@ from multiview.geometry.compiled.points import (
     INFO,
     INLIERS,
     LENGTH,
+    RAY,
     ROWS,
     SOFT,
     UNKNOWN,
-    admit,
-    pair_point,
-    search_one,
+    V_,
+    U,
 )
 
 __all__ = ["search_points"]
 
 # Views among which the first pair is looked for, by confidence.
 TOP = 4
-# Columns of their work space: as in `points`.
-U, V_, RAY = 0, 1, 3
 
 
 @compiled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from multiview._shapes import F64, BoolArray
+from multiview._shapes import F64
 from multiview.geometry.compiled.jit import compiled
 from multiview.geometry.compiled.lens import project_jacobian
 
@@ -35,8 +35,8 @@ def residuals(
 ) -> None:
     """Distance of every observation from its point, and 1 less its leverage on it.
 
-    ``cov`` is the inverse information (N, 3, 3), ``sigma`` one noise a camera (V,); the outputs have
-    shape (V, N), NaN where a camera cannot see the point.
+    ``cov`` is the inverse information (N, 3, 3), ``sigma`` one noise a camera (V,); the outputs
+    have shape (V, N), NaN where a camera cannot see the point.
     """
     for v in range(len(cameras)):
         for n in range(len(xyz)):
@@ -53,9 +53,6 @@ def residuals(
 
 @compiled
 def _form(c: F64, x: float, y: float, z: float) -> float:
-    return (
-        c[0, 0] * x * x
-        + c[1, 1] * y * y
-        + c[2, 2] * z * z
-        + 2 * (c[0, 1] * x * y + c[0, 2] * x * z + c[1, 2] * y * z)
-    )
+    cross: float = c[0, 1] * x * y + c[0, 2] * x * z + c[1, 2] * y * z
+    square: float = c[0, 0] * x * x + c[1, 1] * y * y + c[2, 2] * z * z
+    return square + 2 * cross
