@@ -57,7 +57,7 @@ class TriangulationConfig(Config):
         probability, from how often detections of its confidence agree on the take.
     accept
         Of a finger: a result is kept if its mean error is below this many tolerances (the group's
-        6 px against 4 px).
+        6 px against 4 px), and the keypoints in it whose own error is.
     """
 
     unit: Literal["finger", "keypoint"] = "finger"
@@ -266,7 +266,7 @@ def _by_finger(scene: _Scene, xy_norm: F64) -> _Found:
     keep = _accepted(vote, needed, config)
     use = (vote.inlier & keep).reshape(views, m)
     xyz = np.where(keep[..., None], vote.xyz, np.nan).reshape(m, 3)
-    fit = refit(rig, xyz, scene.xy_px, use, length=tolerance.length)
+    fit = refit(rig, xyz, scene.xy_px, use, length=config.accept * tolerance.length)
     # a keypoint that strays from its finger in one view too many has not enough left
     enough = fit.use.sum(0) >= np.minimum(needed[vote.candidates], vote.inlier.sum(0)).ravel()
     enough &= np.isfinite(fit.xyz[:, 0])

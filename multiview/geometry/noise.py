@@ -27,6 +27,8 @@ SAME_SCALE = 0.03
 START, MOST, LEAST_PX = 1e-3, 1e-2, 0.05
 # Points of three and more views are used when there are this many: pairs agree by chance.
 ENOUGH = 30
+# Cameras whose noise differs by less are alike; weights are right after three rounds.
+ALIKE, CAMERA_ROUNDS = 0.2, 3
 # A camera's own noise counts as this many residuals of the rig's; it is within this factor of it.
 PRIOR_RESIDUALS, FACTOR = 100, 4.0
 
@@ -89,15 +91,21 @@ def measure_noise(rig: Rig, run: Run, xy_px: F64, given: F64 | None = None) -> S
     rows = two[np.linspace(0, len(two) - 1, min(SAMPLE, len(two))).astype(int)]
     xyz, inlier, stats = run(sigma, rows)
     for _ in range(ROUNDS if given is None and rows.size else 0):
-        factor = _factor(stats[:, 1], stats[:, 2])
-        sigma = np.clip(sigma * factor, LEAST_PX, MOST * diagonal)
-        if abs(factor - 1) < SAME_SCALE:
+        common = _factor(stats[:, 1], stats[:, 2])
+        sigma = np.clip(sigma * common, LEAST_PX, MOST * diagonal)
+        if abs(common - 1) < SAME_SCALE:
             break
         xyz, inlier, stats = run(sigma, rows)
-    one = np.ascontiguousarray(np.median(sigma, axis=1))
-    off, rest = point_residuals(rig, xyz, xy_px[:, rows], stats[:, 4:10], one)
-    if given is None:
-        sigma = np.maximum(sigma * by_camera(off / one[:, None], rest, inlier), LEAST_PX)
+    for _ in range(CAMERA_ROUNDS):
+        one = np.ascontiguousarray(np.median(sigma, axis=1))
+        off, rest = point_residuals(rig, xyz, xy_px[:, rows], stats[:, 4:10], one)
+        factor = by_camera(off / one[:, None], rest, inlier)
+        if given is not None:
+            break
+        sigma = np.maximum(sigma * factor, LEAST_PX)
+        if np.abs(factor - 1).max() < ALIKE:
+            break
+        xyz, inlier, stats = run(sigma, rows)
     return Sample(
         sigma=sigma, rows=rows, inlier=inlier, candidates=stats[:, 0].astype(np.int64), off_px=off
     )
