@@ -67,7 +67,7 @@ class TriangulationConfig(Config):
     min_conf: float = Field(0.2, ge=0, le=1)
     min_views: int = Field(0, ge=0)
     spurious: float = Field(0.01, gt=0)
-    two_views: float = Field(0.5, ge=0, le=1)
+    two_views: float = Field(0.8, ge=0, le=1)
     accept: float = Field(1.5, gt=0)
 
 
@@ -276,7 +276,7 @@ def _by_finger(scene: _Scene, xy_norm: F64) -> _Found:
         xyz=np.where(enough[:, None], fit.xyz, np.nan),
         cov=np.where(enough[:, None, None], fit.cov, np.nan),
         inlier=fit.use & enough,
-        trust=pair_trust(odds, fit.use, chance),
+        trust=pair_trust(odds, fit.use, chance, 0.5),
         sigma_px=fit.sigma_px,
         tolerance=tolerance.length,
         rate=rate,

@@ -41,8 +41,9 @@ class Agreement:
         The same at `GRID` + 1 equal steps of the confidence: rising.
     patch_px
         Width w of the square in which wrong ones lie.
-    pair_chance
-        Probability that two detections, one of them wrong, meet.
+    pair_ratio
+        Density of the distance of two detections, one of them wrong, over that of right ones, where
+        they meet exactly.
     needed
         Agreeing views needed of 0, 1, ... V candidates where three and more agree.
     """
@@ -50,7 +51,7 @@ class Agreement:
     rate: float
     rate_of_conf: F64
     patch_px: float
-    pair_chance: float
+    pair_ratio: float
     needed: IntArray
 
     def limits(self, sigma_px: float) -> F64:
@@ -70,11 +71,11 @@ class Agreement:
         return np.where(np.isnan(conf), 0.0, p / (1 - p))
 
 
-def pair_trust(odds: F64, inlier: BoolArray, chance: float) -> F64:
+def pair_trust(odds: F64, inlier: BoolArray, ratio: F64 | float, worse: F64 | float) -> F64:
     """Probability that a pair is right that no other view supports.
 
-    Against it: at most one detection is right and two met by chance; or another pair is right and
-    this one met closer by chance, half of the time.
+    Against it: at most one detection is right and these two met by chance; or another pair is
+    right, but this one met closer by chance.
 
     Parameters
     ----------
@@ -82,14 +83,16 @@ def pair_trust(odds: F64, inlier: BoolArray, chance: float) -> F64:
         Of all candidates to be right, shape (V, N); 0 where there is none.
     inlier
         The pair, shape (V, N).
-    chance
-        Probability that two detections, one of them wrong, meet.
+    ratio
+        How likely two detections, one of them wrong, meet like this, over how likely right ones do,
+        shape (N,).
+    worse
+        Probability that a right pair meets worse than this one, shape (N,).
     """
-    m, first, second = (odds > 0).sum(0), odds.sum(0), (odds**2).sum(0)
+    first, second = odds.sum(0), (odds**2).sum(0)
     right = np.where(inlier, odds, 1.0).prod(0)
-    pairs = m * (m - 1) / 2
     others = np.maximum((first**2 - second) / 2 - right, 0.0)
-    by_chance = (1 + first) * np.minimum(1.0, pairs * chance) + 0.5 * min(1.0, chance) * others
+    by_chance = ratio * (1 + first + worse * others)
     return np.asarray(right / (right + by_chance))
 
 
@@ -123,7 +126,7 @@ def measure_agreement(
         rate=rate,
         rate_of_conf=_calibrate(sample, conf, rate),
         patch_px=patch,
-        pair_chance=q2,
+        pair_ratio=2 * np.sqrt(np.pi) * sigma / patch,
         needed=np.array(needed),
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import chdtrc, gammaln
 
 from multiview._shapes import F64, BoolArray, IntArray, as_f64, check_shapes
 from multiview.core import Rig
@@ -61,10 +61,10 @@ def stop_ranks(views: int, miss: float = MISS) -> IntArray:
     ranks[:, :2] = ranks[:, 2:3]
     open_ = k <= m
     for r in range(2, min(views, MAX_RANK)):
-        missed = (_log_choose(m - k, r) - _log_choose(m, r), np.log(np.maximum(k, 1)))
-        one = _log_choose(m - k, r - 1) - _log_choose(m, r) + missed[1]
-        with np.errstate(invalid="ignore"):
-            enough = open_ & (np.exp(missed[0]) + np.exp(one) <= miss) & (r < m)
+        with np.errstate(invalid="ignore"):  # r of m < r: NaN, which is not enough
+            none = _log_choose(m - k, r) - _log_choose(m, r)
+            one = _log_choose(m - k, r - 1) - _log_choose(m, r) + np.log(np.maximum(k, 1))
+            enough = open_ & (np.exp(none) + np.exp(one) <= miss) & (r < m)
         ranks[enough & (k >= 2)] = r
         open_ = open_ & ~enough
     return np.ascontiguousarray(ranks.astype(np.int64))
@@ -103,7 +103,7 @@ class Search:
     min_conf: float = 0.0
     length: float = 0.0
     bounds: bool = True
-    trust: float = 0.5
+    trust: float = 0.8
     spurious: float = 0.01
     min_views: int = 0
     workers: int = 0
@@ -278,7 +278,9 @@ def _judge(
     trust = np.where(k >= 3, 1.0, np.nan)
     pair = np.flatnonzero((k == 2) & (chi2 <= PAIR_CHI2))
     odds = agreement.odds(task.conf_of(pair))
-    trust[pair] = pair_trust(odds, inlier[:, pair], agreement.pair_chance)
+    # right pairs meet as normal noise does, wrong ones at any distance
+    ratio = agreement.pair_ratio * np.exp(chi2[pair] / 2)
+    trust[pair] = pair_trust(odds, inlier[:, pair], ratio, chdtrc(1, chi2[pair]))
     keep = np.where(k == 2, trust >= search.trust, k >= agreement.needed[m])
     if search.min_views:
         keep = (k >= search.min_views) & (trust > 0)

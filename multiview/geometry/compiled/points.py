@@ -49,8 +49,8 @@ from multiview.geometry.compiled.polish import (
 
 __all__ = ["admit", "pair_point", "search_one"]
 
-# Newton steps of a hypothesis's rays: good to 1e-6 px.
-PAIR_STEPS = 3
+# Newton steps of a hypothesis's rays: good to far below a pixel.
+PAIR_STEPS = 2
 
 
 @compiled
