@@ -13,19 +13,21 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "09-benchmark-calibration"))
 
-import environments
-import tables
-from environments import Environment, Recipe, prepare
+import environments  # noqa: E402
+import rows  # noqa: E402
+from environments import Environment, Recipe, prepare  # noqa: E402
 
 NUMPY, OPENCV = "numpy==2.4.6", "opencv-python-headless==5.0.0.93"
+# Written for OpenCV 4, whose constants 5 renamed.
+OPENCV_4 = "opencv-python-headless<5"
 RECIPES = {
     "tri-plain": Recipe((NUMPY, "scipy==1.17.1", OPENCV)),
-    "tri-aniposelib": Recipe(("aniposelib==0.8.0",)),
-    "tri-aniposelib-torch": Recipe(("aniposelib-pytorch==1.0.0",), extra=("numpy", OPENCV)),
+    "tri-aniposelib": Recipe(("aniposelib==0.8.0",), extra=(OPENCV_4,)),
+    "tri-aniposelib-torch": Recipe(("aniposelib-pytorch==1.0.0",), extra=("numpy", OPENCV_4)),
     "tri-pycolmap": Recipe(("pycolmap==4.2.1", "numpy", OPENCV)),
     "tri-caliscope": Recipe(("caliscope==0.11.8",)),
-    "tri-mavis": Recipe(("mavis-track==0.1.0",), extra=("numpy", OPENCV)),
-    "tri-pymvg": Recipe(("pymvg==2.1.0",), extra=("numpy", OPENCV)),
+    "tri-mavis": Recipe(("mavis-track==0.1.0",), extra=("numpy", OPENCV_4)),
+    "tri-pymvg": Recipe(("pymvg==2.1.0",), extra=("numpy", OPENCV_4)),
 }
 # Peer of the bench, its environment, its methods.
 PEERS = [
@@ -54,7 +56,7 @@ ONE_THREAD = (
 
 
 def main() -> None:
-    """Run what is asked for and print the tables."""
+    """Run what is asked for and print the rows."""
     args = _arguments()
     cache = Path(args.cache)
     shared = Path(os.environ.get("MULTIVIEW_SHARED", HERE.parents[2] / "shared"))
@@ -77,17 +79,17 @@ def main() -> None:
                 records.append(_peer(made, bench, scene, peer, name, cache, args))
     curves = [] if args.quick else _curves(ours, bench, cache)
     (cache / "records.json").write_text(json.dumps({"records": records, "curves": curves}))
-    text = tables.page(records, curves, _machine())
+    text = rows.page(records, curves, _machine())
     print(text)
     if args.write:
-        tables.write(HERE / "README.md", text)
+        rows.write(HERE / "README.md", text)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="4 and 8 views, no curves")
     parser.add_argument("--frames", type=int, default=1000)
-    parser.add_argument("--budget", type=float, default=10, help="CPU seconds aimed at per method")
+    parser.add_argument("--budget", type=float, default=6, help="CPU seconds aimed at per method")
     parser.add_argument("--limit", type=float, default=90, help="seconds until one is stopped")
     parser.add_argument("--write", action="store_true", help="put the tables into the README")
     folder = Path.home() / ".cache" / "multiview-triangulation-bench"
@@ -138,7 +140,7 @@ def _peer(
     error, peak = _run(command, args.limit)
     record = json.loads(out.read_text()) if out.exists() else {}
     record = blank | record | {"status": error, "peak_mb": peak, "versions": made.versions}
-    print(tables.line(record), flush=True)
+    print(rows.line(record), flush=True)
     return record
 
 
@@ -152,7 +154,7 @@ def _ours(
     record = json.loads(out.read_text()) if out.exists() else {}
     record = {"peer": "ours", "method": method, "scene": scene.stem} | record
     record |= {"status": error, "peak_mb": peak, "versions": made.versions}
-    print(tables.line(record), flush=True)
+    print(rows.line(record), flush=True)
     return record
 
 

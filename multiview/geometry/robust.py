@@ -71,9 +71,10 @@ def stop_ranks(views: int, miss: float = MISS) -> IntArray:
 
 
 def _log_choose(n: IntArray, r: int) -> F64:
-    n = np.asarray(n, np.float64)
-    safe = np.maximum(n, r)
-    value = gammaln(safe + 1) - gammaln(r + 1) - gammaln(safe - r + 1)
+    """Logarithm of binomials n over r; minus infinity where n < r."""
+    factorial = gammaln(np.arange(n.max(initial=0) + 1) + 1.0)
+    safe = np.maximum(n, 0)
+    value = factorial[safe] - gammaln(r + 1) - factorial[np.maximum(safe - r, 0)]
     return np.where(n >= r, value, -np.inf)
 
 

@@ -49,6 +49,8 @@ from multiview.geometry.compiled.polish import (
 
 __all__ = ["admit", "pair_point", "search_one"]
 
+# Of the best point so far: cost, count, chi^2, point 3, information 6; then a pair that waits.
+PENDING = 15
 # Newton steps of a hypothesis's rays: good to far below a pixel.
 PAIR_STEPS = 2
 
@@ -143,7 +145,7 @@ def _search(
     best: F64,
 ) -> None:
     """Try pairs of views; the best refitted point ends up in ``best``."""
-    raw, hopes = np.inf, 0.0
+    raw, best[PENDING] = np.inf, 0.0
     angles = ((options[COS_WIDE], -2.0), (options[COS_LEAST], options[COS_WIDE]))
     for low, high in angles:
         for j in range(1, m):
@@ -151,24 +153,43 @@ def _search(
                 break
             for i in range(j):
                 X, Y, Z, ok = pair_point(cameras, curves, work, view, i, j, low, high)
-                if not ok:
-                    continue
-                cost, count = _score(cameras, options, m, work, view, X, Y, Z, raw)
-                if cost >= raw:
-                    continue
-                raw = cost
-                best[12], best[13], best[14] = X, Y, Z
-                # a pair that no third view supports is refitted only if nothing better turns up
-                hopes = 1.0 if count < 3 else 0.0
-                if count >= 3:
-                    _try(cameras, options, m, work, view, X, Y, Z, system, best)
+                if ok:
+                    raw = _consider(cameras, options, m, work, view, X, Y, Z, raw, system, best)
                 if _settled(best, m):
                     return
-        if hopes > 0:
+        if best[PENDING] > 0:
             _try(cameras, options, m, work, view, best[12], best[13], best[14], system, best)
-            hopes = 0.0
+            best[PENDING] = 0.0
         if _settled(best, m):
             return
+
+
+@compiled
+def _consider(
+    cameras: F64,
+    options: F64,
+    m: int,
+    work: F64,
+    view: IntArray,
+    X: float,
+    Y: float,
+    Z: float,
+    raw: float,
+    system: F64,
+    best: F64,
+) -> float:
+    """Score a hypothesis; refit it if it beats all before; returns the least score so far.
+
+    A pair that no third view supports waits: it is refitted only if nothing better turns up.
+    """
+    cost, count = _score(cameras, options, m, work, view, X, Y, Z, raw)
+    if cost >= raw:
+        return raw
+    best[12], best[13], best[14] = X, Y, Z
+    best[PENDING] = 1.0 if count < 3 else 0.0
+    if count >= 3:
+        _try(cameras, options, m, work, view, X, Y, Z, system, best)
+    return cost
 
 
 @compiled
