@@ -7,6 +7,7 @@ that the compiler turns into vector instructions; the numbers are those of
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,17 @@ from multiview.geometry.compiled.lens import (
     project_jacobian,
 )
 
-__all__ = ["ACC", "BLOCK", "OBS", "accumulate_block", "converge_block"]
+__all__ = ["ACC", "BLOCK", "OBS", "UNKNOWN", "accumulate_block", "converge_block", "rays_block"]
 
 # Points of a block; a constant, so that the compiler sees that rows do not overlap.
 BLOCK = 128
 # Rows of a view's observations: pixel, inverse variance (0: none), squared limit, squared residual
-# (-1: disagrees).
-U, V_, PRECISION, LIMIT, RESIDUAL, OBS = 0, 1, 2, 3, 4, 5
+# (-1: disagrees), direction of the ray in the world 3 (`UNKNOWN` where it is not told here).
+U, V_, PRECISION, LIMIT, RESIDUAL, RAY, OBS = 0, 1, 2, 3, 4, 5, 8
+# No cosine: a ray that is not computed yet.
+UNKNOWN = 2.0
+# Newton steps from the distorted point are at 1e-6 for usual lenses; others go by the table.
+RAY_STEPS, RAY_ERROR = 3, 1e-6
 # Rows of the sums: point 3, information 6, gradient 3, cost, count, chi^2, cost before the
 # last step, state of the point, and the highest confidences.
 X_, INFO, GRADIENT, COST, COUNT, CHI2, OLD_COST, STATE = 0, 3, 9, 12, 13, 14, 15, 16
@@ -40,6 +45,43 @@ MOVING, DONE, LEFT = 0.0, 1.0, 2.0
 # than this share move, they are left to the search.
 ROUNDS, ENOUGH_ROUNDS, STRAGGLERS = 6, 3, 1 / 16
 STEP_SIGMAS = 1e-2
+
+
+@compiled
+def rays_block(cameras: F64, v: int, obs: F64, n: int) -> None:
+    """Undistort the observations of a camera and turn them into rays."""
+    base = np.uint64(v * OBS * BLOCK)
+    r0, r1, r2, r3, r4 = cameras[v, 0], cameras[v, 1], cameras[v, 2], cameras[v, 3], cameras[v, 4]
+    r5, r6, r7, r8 = cameras[v, 5], cameras[v, 6], cameras[v, 7], cameras[v, 8]
+    fx, fy = 1 / cameras[v, FOCAL], 1 / cameras[v, FOCAL + 1]
+    cx, cy = cameras[v, FOCAL + 2], cameras[v, FOCAL + 3]
+    k1, k2, p1 = cameras[v, DIST], cameras[v, DIST + 1], cameras[v, DIST + 2]
+    p2, k3, end = cameras[v, DIST + 3], cameras[v, DIST + 4], cameras[v, END]
+    known = cameras[v, KIND] <= POLYNOMIAL
+    for i in range(np.uint64(n)):
+        xd, yd = (obs[base + at(U, i)] - cx) * fx, (obs[base + at(V_, i)] - cy) * fy
+        x, y, dx, dy = xd, yd, 0.0, 0.0
+        for _ in range(RAY_STEPS):
+            q = x * x + y * y
+            factor = 1 + q * (k1 + q * (k2 + q * k3))
+            slope = 2 * (k1 + q * (2 * k2 + q * 3 * k3))
+            mixed = x * y * slope + 2 * p1 * x + 2 * p2 * y
+            by_x = factor + x * x * slope + 2 * p1 * y + 6 * p2 * x
+            by_y = factor + y * y * slope + 6 * p1 * y + 2 * p2 * x
+            ex = x * factor + 2 * p1 * x * y + p2 * (q + 2 * x * x) - xd
+            ey = y * factor + p1 * (q + 2 * y * y) + 2 * p2 * x * y - yd
+            inverse = 1 / (by_x * by_y - mixed * mixed)
+            dx, dy = inverse * (by_y * ex - mixed * ey), inverse * (by_x * ey - mixed * ex)
+            x, y = x - dx, y - dy
+        q = x * x + y * y
+        off = dx * dx + dy * dy
+        good = 1.0 if off < RAY_ERROR * RAY_ERROR else 0.0
+        good = good if q <= end else 0.0
+        scale = 1 / sqrt(q + 1)
+        fine = known and good > 0
+        obs[base + at(RAY, i)] = (r0 * x + r3 * y + r6) * scale if fine else UNKNOWN
+        obs[base + at(RAY + 1, i)] = (r1 * x + r4 * y + r7) * scale
+        obs[base + at(RAY + 2, i)] = (r2 * x + r5 * y + r8) * scale
 
 
 @compiled

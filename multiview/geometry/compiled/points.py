@@ -20,6 +20,8 @@ from math import sqrt
 import numpy as np
 
 from multiview._shapes import F64, BoolArray, IntArray
+from multiview.geometry.compiled import block
+from multiview.geometry.compiled.block import BLOCK, OBS, UNKNOWN
 from multiview.geometry.compiled.jit import compiled
 from multiview.geometry.compiled.lens import CENTRE, FOCAL, SIZE, project, undistort
 from multiview.geometry.compiled.polish import (
@@ -41,7 +43,6 @@ from multiview.geometry.compiled.polish import (
     NOW,
     PRECISION,
     RAY,
-    UNKNOWN,
     V_,
     U,
     polish,
@@ -74,26 +75,25 @@ def admit(
 
 
 @compiled
-def _gather(
-    cameras: F64, xy: F64, conf: F64, sigma: F64, options: F64, n: int, work: F64, view: IntArray
-) -> int:
+def _gather(obs: F64, i: int, conf: F64, n: int, views: int, work: F64, view: IntArray) -> int:
     """Collect the candidates of a point in falling order of confidence; returns their number."""
     m = 0
-    for v in range(len(cameras)):
-        x, y, precision, limit, sure = admit(cameras, xy, conf, sigma, options, v, n)
-        if precision == 0:
+    for v in range(views):
+        base = v * OBS * BLOCK + i
+        if obs[base + 2 * BLOCK] == 0:
             continue
+        sure = conf[v, n if conf.shape[1] > 1 else 0]
         k = m
         while k > 0 and work[CONF, k - 1] < sure:
-            for row in (U, V_, PRECISION, CONF, LIMIT):
+            for row in range(CONF + 1):
                 work[row, k] = work[row, k - 1]
-            view[k] = view[k - 1]
+            work[LIMIT, k], view[k] = work[LIMIT, k - 1], view[k - 1]
             k -= 1
-        work[U, k], work[V_, k], work[PRECISION, k] = x, y, precision
-        work[LIMIT, k], work[CONF, k], view[k] = limit, sure, v
+        for row in range(3):
+            work[row, k] = obs[base + row * BLOCK]
+            work[RAY + row, k] = obs[base + (block.RAY + row) * BLOCK]
+        work[LIMIT, k], work[CONF, k], view[k] = obs[base + 3 * BLOCK], sure, v
         m += 1
-    for k in range(m):
-        work[RAY, k] = UNKNOWN
     return m
 
 
@@ -101,9 +101,9 @@ def _gather(
 def search_one(
     cameras: F64,
     curves: F64,
-    xy: F64,
+    obs: F64,
+    i: int,
     conf: F64,
-    sigma: F64,
     options: F64,
     ranks: IntArray,
     n: int,
@@ -115,19 +115,19 @@ def search_one(
     out_inlier: BoolArray,
     out_stats: F64,
 ) -> None:
-    """Triangulate point ``n``."""
-    m = _gather(cameras, xy, conf, sigma, options, n, work, view)
+    """Triangulate point ``n``, the ``i``-th of its block."""
+    m = _gather(obs, i, conf, n, len(cameras), work, view)
     out_stats[n, CANDIDATES] = m
     best[0], best[1] = np.inf, 1.0
     if m >= 2:
         _search(cameras, curves, options, ranks, m, work, view, system, best)
     if best[0] == np.inf:
         return
-    for i in range(3):
-        out_xyz[n, i] = best[3 + i]
+    for j in range(3):
+        out_xyz[n, j] = best[3 + j]
     out_stats[n, INLIERS], out_stats[n, CHI2], out_stats[n, COST] = best[1], best[2], best[0]
-    for i in range(6):
-        out_stats[n, INFO + i] = best[6 + i]
+    for j in range(6):
+        out_stats[n, INFO + j] = best[6 + j]
     for k in range(m):
         out_inlier[view[k], n] = work[BEST, k] > 0
 

@@ -22,8 +22,6 @@ CANDIDATES, INLIERS, CHI2, COST, INFO, STATS = 0, 1, 2, 3, 4, 10
 # Rows of the work space of a point: pixels, inverse variance, ray, confidence, inlier now and best,
 # squared limit.
 U, V_, PRECISION, RAY, CONF, NOW, BEST, LIMIT, ROWS = 0, 1, 2, 3, 6, 7, 8, 9, 10
-# No cosine: a ray that is not computed yet.
-UNKNOWN = 2.0
 # Gauss-Newton from a hypothesis converges in 3; the rest is for two narrow views.
 MAX_STEPS = 20
 # A step of less than a hundredth of the point's own standard deviation is the last: the next one

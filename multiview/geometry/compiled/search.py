@@ -6,7 +6,7 @@ import numpy as np
 
 from multiview._shapes import F64, BoolArray, IntArray
 from multiview.geometry.compiled import block
-from multiview.geometry.compiled.block import BLOCK, converge_block
+from multiview.geometry.compiled.block import BLOCK, converge_block, rays_block
 from multiview.geometry.compiled.jit import compiled
 from multiview.geometry.compiled.points import admit, pair_point, search_one
 from multiview.geometry.compiled.polish import (
@@ -20,7 +20,6 @@ from multiview.geometry.compiled.polish import (
     RAY,
     ROWS,
     SOFT,
-    UNKNOWN,
     V_,
     U,
 )
@@ -62,9 +61,9 @@ def search_points(
                 search_one(
                     cameras,
                     curves,
-                    xy,
+                    obs,
+                    i,
                     conf,
-                    sigma,
                     options,
                     ranks,
                     first + i,
@@ -121,6 +120,7 @@ def _collect(
                 k -= 1
             if k < TOP:
                 w[(block.TOP_CONF + k) * BLOCK + i], top[k, i] = sure, v
+        rays_block(cameras, v, obs, n)
 
 
 @compiled
@@ -145,7 +145,8 @@ def _begin(
                 break
             base = v * block.OBS * BLOCK + i
             view[b], work[U, b], work[V_, b] = v, obs[base], obs[base + BLOCK]
-            work[RAY, b] = UNKNOWN
+            for row in range(3):
+                work[RAY + row, b] = obs[base + (block.RAY + row) * BLOCK]
             for a in range(b):
                 X, Y, Z, ok = pair_point(cameras, curves, work, view, a, b, options[COS_WIDE], -2.0)
                 if ok:
