@@ -64,12 +64,6 @@ class Agreement:
         room = max(self.patch_px / sigma_px, 1.0) ** 2 / (2 * np.pi)
         return np.asarray(np.clip(2 * np.log(odds * room), LEAST_LIMIT, MOST_LIMIT))
 
-    def odds(self, conf: F64) -> F64:
-        """Odds of a detection to be right; 0 for NaN."""
-        step = np.clip(np.nan_to_num(conf, nan=0.0), 0, 1) * GRID
-        p = self.rate_of_conf[step.astype(np.int64)]
-        return np.where(np.isnan(conf), 0.0, p / (1 - p))
-
 
 def pair_trust(odds: F64, inlier: BoolArray, ratio: F64 | float, worse: F64 | float) -> F64:
     """Probability that a pair is right that no other view supports.

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import chdtrc, gammaln
+from scipy.special import gammaln
 
 from multiview._shapes import F64, BoolArray, IntArray, as_f64, check_shapes
 from multiview.core import Rig
 from multiview.errors import ShapeError
-from multiview.geometry.agreement import GRID, PAIR_CHI2, Agreement, measure_agreement, pair_trust
+from multiview.geometry.agreement import GRID, PAIR_CHI2, Agreement, measure_agreement
 from multiview.geometry.noise import Sample, measure_noise
 from multiview.geometry.spread import point_scale
 from multiview.geometry.threads import over_blocks
@@ -272,16 +272,15 @@ def _judge(
     pool: bool,
 ) -> RobustPoints:
     """Take out points that too few views carry; say how sure the others are."""
-    from multiview.geometry.compiled.spread import invert_information
+    from multiview.geometry.compiled.spread import invert_information, pair_trusts
 
     search = task.search
     m, k, chi2 = stats[:, 0].astype(np.int64), stats[:, 1].astype(np.int64), stats[:, 2]
-    trust = np.where(k >= 3, 1.0, np.nan)
-    pair = np.flatnonzero((k == 2) & (chi2 <= PAIR_CHI2))
-    odds = agreement.odds(task.conf_of(pair))
-    # right pairs meet as normal noise does, wrong ones at any distance
-    ratio = agreement.pair_ratio * np.exp(chi2[pair] / 2)
-    trust[pair] = pair_trust(odds, inlier[:, pair], ratio, chdtrc(1, chi2[pair]))
+    trust = np.where((k == 2) & (chi2 <= PAIR_CHI2), chi2, np.nan)
+    odds = agreement.rate_of_conf / (1 - agreement.rate_of_conf)
+    given = (task.xy, task.conf, search.min_conf, odds, agreement.pair_ratio)
+    pair_trusts(*given, inlier, trust)
+    trust[k >= 3] = 1.0
     keep = np.where(k == 2, trust >= search.trust, k >= agreement.needed[m])
     if search.min_views:
         keep = (k >= search.min_views) & (trust > 0)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from math import erfc, sqrt
+
 import numpy as np
 
-from multiview._shapes import F64
+from multiview._shapes import F64, BoolArray
 from multiview.geometry.compiled.jit import compiled
 from multiview.geometry.compiled.lens import project_jacobian
 
-__all__ = ["invert_information", "residuals"]
+__all__ = ["invert_information", "pair_trusts", "residuals"]
 
 
 @compiled
@@ -56,3 +58,32 @@ def _form(c: F64, x: float, y: float, z: float) -> float:
     cross: float = c[0, 1] * x * y + c[0, 2] * x * z + c[1, 2] * y * z
     square: float = c[0, 0] * x * x + c[1, 1] * y * y + c[2, 2] * z * z
     return square + 2 * cross
+
+
+@compiled
+def pair_trusts(
+    xy: F64, conf: F64, least: float, odds: F64, ratio: float, inlier: BoolArray, out: F64
+) -> None:
+    """Trust of the points that two views carry: `multiview.geometry.agreement.pair_trust`.
+
+    ``odds`` are given at equal steps of the confidence; ``out`` (N,) holds the chi-square of such
+    points (NaN for others) and is overwritten by their trust.
+    """
+    steps = len(odds) - 1
+    for n in range(len(out)):
+        if not out[n] >= 0:
+            continue
+        first, second, right = 0.0, 0.0, 1.0
+        for v in range(len(xy)):
+            sure = conf[v, n if conf.shape[1] > 1 else 0]
+            if not (sure >= least and abs(xy[v, n, 0]) < np.inf):
+                continue
+            o = odds[int(min(max(sure, 0.0), 1.0) * steps)]
+            first, second = first + o, second + o * o
+            if inlier[v, n]:
+                right *= o
+        others = max((first * first - second) / 2 - right, 0.0)
+        # right pairs meet as normal noise does, wrong ones at any distance
+        worse = erfc(sqrt(out[n] / 2))
+        chance = ratio * np.exp(out[n] / 2) * (1 + first + worse * others)
+        out[n] = right / (right + chance)
