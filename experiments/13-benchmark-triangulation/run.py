@@ -74,6 +74,8 @@ def main() -> None:
         for name in LIMITS:
             records.append(_peer(ours, bench, scene, "limits", name, cache, args))
         for peer, environment, methods in PEERS:
+            if args.only and peer not in args.only.split(","):
+                continue
             made = prepare(environment, cache)
             for name in methods:
                 records.append(_peer(made, bench, scene, peer, name, cache, args))
@@ -88,6 +90,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="4 and 8 views, no curves")
+    parser.add_argument("--only", help="comma list of peers; default all")
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--budget", type=float, default=6, help="CPU seconds aimed at per method")
     parser.add_argument("--limit", type=float, default=90, help="seconds until one is stopped")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.special import digamma, polygamma
 
@@ -63,9 +65,12 @@ def _prior_freedom(chi2: F64, freedom: F64) -> float:
     excess = float(np.var(np.clip(log, low, high)) - np.mean(polygamma(1, half)[which]))
     if not excess > 1 / MOST_PRIOR:
         return MOST_PRIOR
-    # trigamma(prior / 2) = excess, by bisection of a falling function
-    a, b = 1e-2, MOST_PRIOR
-    for _ in range(40):
-        middle = np.sqrt(a * b)
-        a, b = (middle, b) if polygamma(1, middle / 2) > excess else (a, middle)
-    return float(np.clip(a, 1.0, MOST_PRIOR))
+    trigamma, prior = _trigammas()
+    return float(np.interp(excess, trigamma, prior))
+
+
+@lru_cache(maxsize=1)
+def _trigammas() -> tuple[F64, F64]:
+    """Scatter of log variances by the degrees of freedom of their prior, rising."""
+    prior = np.geomspace(MOST_PRIOR, 1.0, 400)
+    return polygamma(1, prior / 2), prior
