@@ -65,7 +65,7 @@ def main() -> None:
         raise SystemExit(f"no {bench}: set MULTIVIEW_SHARED to the folder that has bench/")
     environments.RECIPES.update(RECIPES)
     ours = environments.ours()
-    views = VIEWS[:2] if args.quick else VIEWS
+    views = VIEWS[:2] if args.quick else [int(v) for v in args.views.split(",")]
     records = []
     for v in views:
         scene = _scene(ours.python, bench, cache, v, args.frames)
@@ -91,6 +91,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="4 and 8 views, no curves")
     parser.add_argument("--only", help="comma list of peers; default all")
+    parser.add_argument("--views", default=",".join(map(str, VIEWS)), help="scenes")
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--budget", type=float, default=6, help="CPU seconds aimed at per method")
     parser.add_argument("--limit", type=float, default=90, help="seconds until one is stopped")
