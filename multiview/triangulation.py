@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from multiview._shapes import F64
+from multiview._shapes import F64, BoolArray
 from multiview.association import assign_hands
 from multiview.config import Config
 from multiview.core import Detections, Points3D, Rig, Skeleton
 from multiview.errors import InputError
+from multiview.geometry.agreement import pair_trust
 from multiview.geometry.dlt import pair_points, view_pairs
 from multiview.geometry.ransac import Tolerance, Vote, vote_groups
-from multiview.geometry.refine import refine_points
-from multiview.geometry.uncertainty import min_agreeing_views, point_covariance
+from multiview.geometry.refit import pixel_errors, refit, undistort
+from multiview.geometry.robust import LIMIT, Search, triangulate_points
+from multiview.geometry.uncertainty import min_agreeing_views, rig_part
 
 __all__ = ["TriangulationConfig", "TriangulationReport", "bone_lengths", "triangulate"]
 
@@ -29,10 +32,17 @@ class TriangulationConfig(Config):
 
     Parameters
     ----------
+    unit
+        What votes: a whole ``"finger"`` (errors inside one go together: a finger that a view saw
+        only in part has no vote there; fewest false points), or every ``"keypoint"`` by itself
+        (most points; the tolerance is the detector's own noise, measured on the take).
     inlier_hand
-        Tolerance on a finger's mean error as a share of hand length (wrist to middle tip, measured
-        from the take itself, so any unit works). 0.045 is the 4 px of Simon et al. 2017 in their
-        dome: 8 mm on a 180 mm hand.
+        Of a finger: tolerance on its mean error as a share of hand length (wrist to middle tip,
+        measured from the take itself, so any unit works). 0.045 is the 4 px of Simon et al. 2017 in
+        their dome: 8 mm on a 180 mm hand.
+    inlier_mm
+        The same in millimetres, for rigs in metres or millimetres; 0 leaves it to ``inlier_hand``.
+        Of a keypoint: least tolerance.
     inlier_px
         Floor of the tolerance in pixels: what no detector resolves.
     min_conf
@@ -42,16 +52,22 @@ class TriangulationConfig(Config):
         detector's hit rate on this take.
     spurious
         With ``min_views=0``: expected number of chance agreements allowed per finger and frame.
+    two_views
+        Of a keypoint: a point that two views alone carry is kept if it is right with this
+        probability, from how often detections of its confidence agree on the take.
     accept
-        A result is kept if its mean error is below this many tolerances (the group's 6 px against
-        4 px).
+        Of a finger: a result is kept if its mean error is below this many tolerances (the group's
+        6 px against 4 px), and the keypoints in it whose own error is.
     """
 
+    unit: Literal["finger", "keypoint"] = "finger"
     inlier_hand: float = Field(0.045, gt=0, lt=1)
+    inlier_mm: float = Field(0, ge=0)
     inlier_px: float = Field(1.0, ge=0)
     min_conf: float = Field(0.2, ge=0, le=1)
     min_views: int = Field(0, ge=0)
     spurious: float = Field(0.01, gt=0)
+    two_views: float = Field(0.8, ge=0, le=1)
     accept: float = Field(1.5, gt=0)
 
 
@@ -70,7 +86,12 @@ class TriangulationReport:
     min_views
         Agreeing views demanded for 2, 3, ... V candidates.
     sigma_px
-        Noise of one coordinate of an inlier observation.
+        Noise of one coordinate of an inlier observation, median over the cameras.
+    sigma_camera_px
+        The same of every camera.
+    two_view_trust
+        Mean probability to be right of the points that two views alone carry; NaN if there are
+        none.
     moved
         Detections whose left/right label was overruled by the other views.
     """
@@ -80,6 +101,8 @@ class TriangulationReport:
     hit_rate: float
     min_views: tuple[int, ...]
     sigma_px: float
+    sigma_camera_px: tuple[float, ...]
+    two_view_trust: float
     moved: int
 
 
@@ -129,28 +152,45 @@ def triangulate_with_report(
         dets, moved = assign_hands(dets, rig)
     views, frames, hands, k = dets.conf.shape
     xy_px = np.where((dets.conf >= config.min_conf)[..., None], dets.xy_px, np.nan)
-    xy_px = xy_px.reshape(views, frames * hands, k, 2)
-    xy_norm = rig.undistort(xy_px)
-    xy_px = np.where(np.isnan(xy_norm), np.nan, xy_px)
-    length = hand_length(bone_lengths(rig, xy_norm, dets.skeleton), dets.skeleton)
-    tolerance = _tolerance(rig, config, length)
-    vote = vote_groups(*rig.cam_from_world, xy_norm, dets.skeleton.group_index, tolerance)
-    rate = _hit_rate(vote)
-    assumed, width = (rate if np.isfinite(rate) else 0.5), (length or 1.0)
-    needed = [
-        config.min_views or min_agreeing_views(v, assumed, tolerance.length, width, config.spurious)
-        for v in range(views + 1)
-    ]
-    keep, voted = _accepted(vote, np.array(needed), config)
-    inlier = vote.inlier & keep
-    xyz = np.where(keep[..., None], vote.xyz, np.nan)
-    points, sigma = _refit(rig, xyz, xy_px, inlier)
-    result = Points3D(
-        xyz_world=points[0].reshape(frames, hands, k, 3),
-        cov=points[1].reshape(frames, hands, k, 3, 3),
-        inlier=inlier.reshape(views, frames, hands, k),
-        err_px=_errors(rig, points[0], xy_px).reshape(views, frames, hands, k),
-        voted=voted.reshape(frames, hands, k),
+    xy_px = xy_px.reshape(views, frames * hands * k, 2)
+    xy_norm = undistort(rig, xy_px)
+    xy_px[np.isnan(xy_norm)] = np.nan
+    length = hand_length(
+        bone_lengths(rig, xy_norm.reshape(views, -1, k, 2), dets.skeleton), dets.skeleton
+    )
+    scene = _Scene(rig, config, dets.skeleton, length, xy_px)
+    if config.unit == "keypoint":
+        found = _by_keypoint(scene, dets.conf.reshape(views, -1))
+    else:
+        found = _by_finger(scene, xy_norm)
+    points = _points(found, dets, rig, xy_px)
+    two = points.inlier.sum(0).ravel() == 2
+    report = TriangulationReport(
+        hand_length=length,
+        tolerance=found.tolerance,
+        hit_rate=found.rate,
+        min_views=tuple(int(n) for n in found.needed[2:]),
+        sigma_px=float(np.median(found.sigma_px)) if points.valid.any() else float("nan"),
+        sigma_camera_px=tuple(float(s) for s in found.sigma_px),
+        two_view_trust=float(found.trust[two].mean()) if two.any() else float("nan"),
+        moved=moved,
+    )
+    return points, report
+
+
+def _points(found: _Found, dets: Detections, rig: Rig, xy_px: F64) -> Points3D:
+    """Add the doubt about the rig, and what every view says of the points."""
+    shape = dets.conf.shape
+    cov = found.cov + rig_part(rig, found.xyz, found.inlier, found.sigma_px)
+    valid = np.asarray(np.isfinite(cov).all((-1, -2)), np.bool_)
+    inlier = found.inlier & valid
+    xyz = np.where(valid[:, None], found.xyz, np.nan)
+    return Points3D(
+        xyz_world=xyz.reshape(*shape[1:], 3),
+        cov=np.where(valid[:, None, None], cov, np.nan).reshape(*shape[1:], 3, 3),
+        inlier=inlier.reshape(shape),
+        err_px=pixel_errors(rig, xyz, xy_px).reshape(shape),
+        voted=(inlier.sum(0) >= 3).reshape(shape[1:]),
         frame_ids=dets.frame_ids,
         camera_names=dets.camera_names,
         hands=dets.hands,
@@ -158,15 +198,110 @@ def triangulate_with_report(
         rig_digest=rig.digest,
         unit=rig.unit,
     )
-    report = TriangulationReport(
-        hand_length=length,
-        tolerance=tolerance.length,
-        hit_rate=rate,
-        min_views=tuple(needed[2:]),
-        sigma_px=sigma,
-        moved=moved,
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    rig: Rig
+    config: TriangulationConfig
+    skeleton: Skeleton
+    length: float
+    xy_px: F64  # (V, N K, 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Points of a take in one row (M = F H K), before the rig's own doubt is added."""
+
+    xyz: F64  # (M, 3)
+    cov: F64  # (M, 3, 3)
+    inlier: BoolArray  # (V, M)
+    trust: F64  # (M,)
+    sigma_px: F64  # (V,)
+    tolerance: float
+    rate: float
+    needed: NDArray[np.int64]
+
+
+def _by_keypoint(scene: _Scene, conf: F64) -> _Found:
+    """Every keypoint by itself, within the noise of the take."""
+    config, rig = scene.config, scene.rig
+    search = Search(
+        min_conf=config.min_conf,
+        length=_in_rig_units(rig, config.inlier_mm),
+        trust=config.two_views,
+        spurious=config.spurious,
+        min_views=config.min_views,
     )
-    return result, report
+    points = triangulate_points(rig, scene.xy_px, conf, search)
+    allowed = LIMIT * float(np.median(points.sigma_px)) * _metres_per_px(rig, points.xyz)
+    return _Found(
+        xyz=points.xyz,
+        cov=points.cov,
+        inlier=points.inlier,
+        trust=points.trust,
+        sigma_px=points.sigma_px,
+        tolerance=max(search.length, allowed),
+        rate=points.agreement.rate,
+        needed=points.agreement.needed,
+    )
+
+
+def _by_finger(scene: _Scene, xy_norm: F64) -> _Found:
+    """Whole fingers vote; then each keypoint is refitted, without what strays from its finger."""
+    config, rig, k = scene.config, scene.rig, len(scene.skeleton.keypoints)
+    views, m = scene.xy_px.shape[:2]
+    tolerance = _tolerance(rig, config, scene.length)
+    grouped = xy_norm.reshape(views, -1, k, 2)
+    vote = vote_groups(*rig.cam_from_world, grouped, scene.skeleton.group_index, tolerance)
+    rate = _hit_rate(vote)
+    assumed, width = (rate if np.isfinite(rate) else 0.5), (scene.length or 1.0)
+    needed = np.array(
+        [
+            config.min_views
+            or min_agreeing_views(v, assumed, tolerance.length, width, config.spurious)
+            for v in range(views + 1)
+        ]
+    )
+    keep = _accepted(vote, needed, config)
+    use = (vote.inlier & keep).reshape(views, m)
+    xyz = np.where(keep[..., None], vote.xyz, np.nan).reshape(m, 3)
+    fit = refit(rig, xyz, scene.xy_px, use, length=config.accept * tolerance.length)
+    # a keypoint that strays from its finger in one view too many has not enough left
+    enough = fit.use.sum(0) >= np.minimum(needed[vote.candidates], vote.inlier.sum(0)).ravel()
+    enough &= np.isfinite(fit.xyz[:, 0])
+    chance = min(1.0, 4 * tolerance.length / width)
+    odds = np.where(np.isfinite(scene.xy_px[..., 0]), assumed / (1 - assumed), 0.0)
+    return _Found(
+        xyz=np.where(enough[:, None], fit.xyz, np.nan),
+        cov=np.where(enough[:, None, None], fit.cov, np.nan),
+        inlier=fit.use & enough,
+        trust=pair_trust(odds, fit.use, chance, 0.5),
+        sigma_px=fit.sigma_px,
+        tolerance=tolerance.length,
+        rate=rate,
+        needed=needed,
+    )
+
+
+def _in_rig_units(rig: Rig, mm: float) -> float:
+    per_mm = {"m": 1e-3, "cm": 0.1, "mm": 1.0}
+    if mm and rig.unit not in per_mm:
+        raise InputError(
+            f"inlier_mm is {mm}, but the rig's unit is {rig.unit!r}",
+            "give the tolerance as inlier_hand, or calibrate with a board of known size",
+        )
+    return mm * per_mm.get(rig.unit, 0.0)
+
+
+def _metres_per_px(rig: Rig, xyz: F64) -> float:
+    """Rig units that a pixel spans at the points, median over the cameras."""
+    some = np.isfinite(xyz[:, 0])
+    if not some.any():
+        return float("nan")
+    away = np.linalg.norm(rig.centres_world - np.median(xyz[some], axis=0), axis=-1)
+    focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
+    return float(np.median(away / focal))
 
 
 def bone_lengths(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> F64:
@@ -210,7 +345,8 @@ def hand_length(bones: F64, skeleton: Skeleton) -> float:
 
 def _tolerance(rig: Rig, config: TriangulationConfig, length: float) -> Tolerance:
     focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
-    return Tolerance(length=config.inlier_hand * length, norm=config.inlier_px / focal)
+    allowed = _in_rig_units(rig, config.inlier_mm) or config.inlier_hand * length
+    return Tolerance(length=allowed, norm=config.inlier_px / focal)
 
 
 def _hit_rate(vote: Vote) -> float:
@@ -225,25 +361,7 @@ def _hit_rate(vote: Vote) -> float:
     return float(np.clip(agreed / candidates, 0.05, 0.99))
 
 
-def _accepted(
-    vote: Vote, needed: NDArray[np.int64], config: TriangulationConfig
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _accepted(vote: Vote, needed: NDArray[np.int64], config: TriangulationConfig) -> BoolArray:
     count = vote.inlier.sum(0)
     keep = (count >= 2) & (count >= needed[vote.candidates]) & (vote.error < config.accept)
-    keep &= np.isfinite(vote.xyz).all(-1)
-    return keep, keep & (count >= 3)
-
-
-def _refit(
-    rig: Rig, xyz: F64, xy_px: F64, inlier: NDArray[np.bool_]
-) -> tuple[tuple[F64, F64], float]:
-    """Refine all points; returns ((xyz, cov), sigma)."""
-    n, k = xyz.shape[:2]
-    flat_px, use = xy_px.reshape(len(xy_px), n * k, 2), inlier.reshape(len(inlier), n * k)
-    refined = refine_points(rig, xyz.reshape(n * k, 3), flat_px, use)
-    cov, sigma = point_covariance(rig, refined, flat_px, use)
-    return (refined.reshape(n, k, 3), cov.reshape(n, k, 3, 3)), sigma
-
-
-def _errors(rig: Rig, xyz: F64, xy_px: F64) -> F64:
-    return np.asarray(np.linalg.norm(rig.project(xyz) - xy_px, axis=-1))
+    return np.asarray(keep & np.isfinite(vote.xyz).all(-1), np.bool_)

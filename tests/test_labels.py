@@ -39,7 +39,7 @@ def test_labels_are_the_projected_points_within_the_picture(take: Take) -> None:
     xy = rig.project(np.where(use[..., None], points.xyz_world, np.nan))
     shown = inside(rig, xy)
     outside = np.isfinite(xy).all(-1) & ~shown
-    assert outside.sum() > 20
+    assert outside.sum() > 10
     np.testing.assert_array_equal(np.isfinite(labels.xy_px).all(-1), shown)
     np.testing.assert_allclose(labels.xy_px[shown], xy[shown], atol=SAME_PX)
 
@@ -58,7 +58,7 @@ def test_visibility_is_2_where_carried_1_where_reprojected_0_elsewhere(take: Tak
 
 def test_weights_fall_with_the_deviation_and_are_half_at_the_stated_share(take: Take) -> None:
     rig, dets, points = take
-    config = LabelConfig(half_weight=0.02)
+    config = LabelConfig(half_weight=0.003)
     labels = pseudo_labels(points, dets, rig, config)
     there = labels.visibility > 0
     assert (labels.weight[~there] == 0).all()

@@ -54,7 +54,7 @@ OUTSIDE = {
     "errors": set(),
     "_shapes": {"numpy"},
     "core": {"numpy"},
-    "geometry": SCIENCE,
+    "geometry": SCIENCE | {"numba"},  # compiled loops, imported on first use
     "association": SCIENCE | {"pydantic"},
     "triangulation": SCIENCE | {"pydantic"},
     "prediction": SCIENCE,
@@ -86,6 +86,7 @@ DEPENDENCIES = (
     *SCIENCE,
     "av",
     "cv2",
+    "numba",
     "pyarrow",
     "pydantic",
     "yaml",
@@ -191,7 +192,7 @@ def test_light_modules_load_no_heavy_library(module):
     """`from multiview import Rig` too needs neither pictures nor tables."""
     code = (
         f"import sys, {module}\nfrom multiview import Detections, Rig\n"
-        "print(sorted({'cv2', 'pyarrow', 'av', 'torch'} & set(sys.modules)))"
+        "print(sorted({'cv2', 'numba', 'pyarrow', 'av', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import chi2
 
 from multiview.core import Camera, Detections, Pose, Rig
+from multiview.core.covariance import RigCovariance
 from multiview.errors import InputError
 from multiview.synth import make_hand_motion, make_rig, observe
 from multiview.triangulation import TriangulationConfig, triangulate, triangulate_with_report
@@ -271,3 +272,50 @@ def test_a_take_without_frames_has_no_points(
         hands=hands,
     )
     assert len(triangulate(none, rig).xyz_world) == 0
+
+
+def test_single_keypoints_are_more_and_as_good(rig: Rig, hand: np.ndarray) -> None:
+    seen = observe(np.random.default_rng(3), rig, hand, outliers=0.1, missing=0.1).detections
+    both = {u: triangulate(seen, rig, TriangulationConfig(unit=u)) for u in ("finger", "keypoint")}
+    share = {u: p.valid.mean() for u, p in both.items()}
+    assert share["keypoint"] > 0.98 > 0.9 > share["finger"]
+    error = np.linalg.norm(both["keypoint"].xyz_world - hand, axis=-1)
+    assert np.nanmax(error[both["keypoint"].voted]) < 0.01
+    _, report = triangulate_with_report(seen, rig, TriangulationConfig(unit="keypoint"))
+    assert abs(report.sigma_px - NOISE_PX) < 0.05
+    assert abs(report.hit_rate - 0.9) < 0.03
+    # 4.3 standard deviations at the distance of the hand
+    assert abs(report.tolerance / (4.3 * NOISE_PX * METRES_PER_PX) - 1) < 0.3
+
+
+def test_a_keypoint_astray_is_left_out_of_its_finger(rig: Rig, hand: np.ndarray) -> None:
+    seen = observe(np.random.default_rng(2), rig, hand).detections
+    xy = seen.xy_px.copy()
+    # 20 mm in one tip: the finger's mean stays within 8 mm
+    xy[3, :, :, 8] += 0.02 / METRES_PER_PX
+    points = triangulate(replace(seen, xy_px=xy), rig)
+    carried = points.valid[..., 7] & points.inlier[3, ..., 7]
+    assert carried.mean() > 0.5
+    assert not points.inlier[3, ..., 8].any()
+    assert np.nanmax(np.linalg.norm(points.xyz_world - hand, axis=-1)[..., 8]) < 0.004
+
+
+def test_a_tolerance_in_millimetres_needs_a_scale(rig: Rig, clean: Detections) -> None:
+    config = TriangulationConfig(inlier_mm=8)
+    assert triangulate_with_report(clean, rig, config)[1].tolerance == pytest.approx(0.008)
+    in_mm = replace(scaled(rig, 1000), unit="mm")
+    assert triangulate_with_report(clean, in_mm, config)[1].tolerance == pytest.approx(8)
+    with pytest.raises(InputError, match="board square"):
+        triangulate(clean, scaled(rig, 37.0), config)
+
+
+def test_a_doubtful_rig_makes_points_doubtful(rig: Rig, clean: Detections) -> None:
+    columns = np.arange(48).reshape(8, 6)
+    doubt = RigCovariance(
+        matrix=np.eye(48) * 1e-6, pose=columns, lens=np.full((8, 16), -1, np.int64)
+    )
+    sure, unsure = (triangulate(clean, r) for r in (rig, replace(rig, covariance=doubt)))
+    np.testing.assert_array_equal(unsure.xyz_world, sure.xyz_world)
+    more = np.trace(unsure.cov - sure.cov, axis1=-2, axis2=-1)
+    # 1 mm in every camera moves a point of 8 by 0.35 mm and more in each direction
+    assert np.nanmin(more) > 3 * 1e-6 / 8

@@ -21,7 +21,7 @@ import numpy as np
 
 from multiview._shapes import F64
 
-__all__ = ["distort", "distort_jacobian", "distort_parts", "undistort"]
+__all__ = ["distort", "distort_jacobian", "distort_parts", "lens_table", "undistort"]
 
 # Newton doubles the digits each step: from the 1e-4 of the table below, 3 steps reach 1e-16;
 # the rest is a margin for strong tangential terms.
@@ -220,3 +220,8 @@ def undistort(xy_dist: F64, dist: F64, model: str = "brown") -> F64:
     bad = ~(np.abs(compute(xy)[0] - target).max(-1) < CONVERGED)
     bad |= np.hypot(xy[:, 0], xy[:, 1]) > radius[-1] * (1 + 1e-9)
     return np.where(bad[:, None], np.nan, xy).reshape(xy_dist.shape)
+
+
+def lens_table(dist: F64, model: str = "brown") -> tuple[F64, F64]:
+    """Return undistorted and distorted radii, both rising from 0 to where the lens ends."""
+    return _table(dist, model)

@@ -9,10 +9,20 @@ from numpy.typing import NDArray
 
 from multiview._shapes import F64
 from multiview.core import Rig
+from multiview.geometry.camera_jacobian import camera_jacobian
 from multiview.geometry.project import project_jacobian
 from multiview.geometry.refine import BLOCK, normal_equations
 
-__all__ = ["min_agreeing_views", "point_covariance", "project_sigma", "spurious_sets"]
+__all__ = [
+    "min_agreeing_views",
+    "point_covariance",
+    "project_sigma",
+    "rig_part",
+    "spurious_sets",
+]
+
+# Points worked on at once where every one has a row for each parameter of the rig.
+RIG_BLOCK = 1000
 
 
 def point_covariance(rig: Rig, xyz: F64, xy_px: F64, use: NDArray[np.bool_]) -> tuple[F64, float]:
@@ -50,6 +60,63 @@ def point_covariance(rig: Rig, xyz: F64, xy_px: F64, use: NDArray[np.bool_]) -> 
     good = np.linalg.cond(JtJ) < 1e14
     cov[rows[good]] = np.linalg.inv(JtJ[good]) * variance[good, None, None]
     return cov, float(np.sqrt(pooled))
+
+
+def rig_part(rig: Rig, xyz: F64, use: NDArray[np.bool_], sigma_px: F64) -> F64:
+    """Covariance that the doubt about the rig itself adds to points triangulated with it.
+
+    Points follow the cameras: with ``J`` the derivative of a pixel by the point and ``D`` that by
+    the rig, a step ``d`` of the rig moves a point by ``-(sum J'J)^-1 (sum J'D) d``. All points of a
+    take share this part, and it includes the rig's place in its world: distances between points are
+    surer than it says.
+
+    Parameters
+    ----------
+    rig
+        V cameras with a covariance.
+    xyz
+        World points, shape (N, 3).
+    use
+        Observations that made them, shape (V, N).
+    sigma_px
+        Noise of each camera, shape (V,).
+
+    Returns
+    -------
+    F64
+        Shape (N, 3, 3); zero where the rig says nothing, NaN where there is no point.
+    """
+    out = np.zeros((len(xyz), 3, 3))
+    if rig.covariance is None or not rig.covariance.matrix.size:
+        return out
+    for start in range(0, len(xyz), RIG_BLOCK):
+        part = slice(start, start + RIG_BLOCK)
+        out[part] = _rig_block(rig, xyz[part], use[:, part], sigma_px)
+    return out
+
+
+def _rig_block(rig: Rig, xyz: F64, use: NDArray[np.bool_], sigma_px: F64) -> F64:
+    assert rig.covariance is not None
+    C = rig.covariance
+    H, pull = np.zeros((len(xyz), 3, 3)), np.zeros((len(xyz), 3, len(C.matrix)))
+    for v, camera in enumerate(rig.cameras):
+        rows, lens = np.flatnonzero(use[v] & np.isfinite(xyz).all(-1)), camera.intrinsics
+        at = camera.cam_from_world.apply(xyz[rows])
+        by_xyz = project_jacobian(at, lens.K, lens.dist, lens.model)[1]
+        J = by_xyz @ camera.cam_from_world.R / sigma_px[v]
+        columns = np.concatenate([C.pose[v], C.lens[v]])
+        on = columns >= 0
+        own = camera_jacobian(at, lens)[..., on] / sigma_px[v]
+        H[rows] += np.swapaxes(J, 1, 2) @ J
+        # cameras that share a lens share columns, so one after the other
+        pull[np.ix_(rows, np.arange(3), columns[on])] += np.swapaxes(J, 1, 2) @ own
+    good = (use.sum(0) >= 2) & (np.linalg.cond(H) < 1e14)
+    out = np.full((len(xyz), 3, 3), np.nan)
+    moved = -np.linalg.inv(H[good]) @ pull[good]
+    n = len(moved)
+    by_rig = (moved.reshape(3 * n, -1) @ C.matrix).reshape(n, 3, -1)
+    out[good] = by_rig @ np.swapaxes(moved, 1, 2)
+    return out
 
 
 def project_sigma(rig: Rig, xyz: F64, cov: F64) -> F64:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,9 @@ from multiview.core import HAND_21, Rig
 from multiview.geometry import ransac
 from multiview.geometry.ransac import Tolerance, Vote, vote_groups
 from multiview.synth import make_hand_motion, make_rig, observe
+
+sys.path.append(str(Path(__file__).parent))
+import vote_oracle
 
 GROUPS = HAND_21.group_index
 # 8 mm, the tolerance of Simon et al. 2017.
@@ -125,17 +131,41 @@ def test_a_rig_of_one_camera_gives_nothing(rig: Rig, hands: np.ndarray) -> None:
     assert np.isnan(vote(one, one.project(hands[:2, 0])).xyz).all()
 
 
-def test_chunks_do_not_change_the_answer(
-    rig: Rig, hands: np.ndarray, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("views", [2, 3, 6, 12])
+@pytest.mark.parametrize(("outliers", "missing"), [(0.03, 0.02), (0.3, 0.05)])
+def test_the_compiled_vote_is_that_of_the_formulas(
+    hands: np.ndarray, views: int, outliers: float, missing: float
 ) -> None:
+    rig = make_rig(np.random.default_rng(0), views)
+    seen = observe(np.random.default_rng(5), rig, hands, outliers=outliers, missing=missing)
+    xy = rig.undistort(seen.detections.xy_px[:, :, 0])
+    given = (*rig.cam_from_world, xy, GROUPS, tolerance(rig))
+    found, expected = vote_groups(*given), vote_oracle.vote_groups(*given)
+    np.testing.assert_array_equal(found.inlier, expected.inlier)
+    np.testing.assert_array_equal(found.candidates, expected.candidates)
+    np.testing.assert_allclose(found.xyz, expected.xyz, atol=SAME_M)
+    np.testing.assert_allclose(found.error, expected.error, atol=SAME_M / LENGTH)
+
+
+def test_many_views_stop_early_at_nearly_the_same_votes(hands: np.ndarray) -> None:
+    rig = make_rig(np.random.default_rng(0), 20)
+    seen = observe(np.random.default_rng(5), rig, hands[:10], outliers=0.05, missing=0.02)
+    xy = rig.undistort(seen.detections.xy_px[:, :, 0])
+    given = (*rig.cam_from_world, xy, GROUPS, tolerance(rig))
+    found, expected = vote_groups(*given), vote_oracle.vote_groups(*given)
+    # views at the very edge of the tolerance may differ
+    assert (found.inlier == expected.inlier).mean() > 0.998
+    assert np.nanmax(np.abs(found.xyz - expected.xyz)) < 0.001
+
+
+def test_threads_do_not_change_the_answer(rig: Rig, hands: np.ndarray) -> None:
     seen = observe(np.random.default_rng(5), rig, hands, outliers=0.1, missing=0.1)
-    whole = vote(rig, seen.detections.xy_px)
-    monkeypatch.setattr(ransac, "CHUNK_FLOATS", 7 * 28 * 21 * 3)  # 7 frames of 28 pairs
-    parts = vote(rig, seen.detections.xy_px)
-    np.testing.assert_array_equal(parts.inlier, whole.inlier)
-    np.testing.assert_array_equal(parts.candidates, whole.candidates)
-    np.testing.assert_allclose(parts.xyz, whole.xyz, atol=SAME_M)
-    np.testing.assert_allclose(parts.error, whole.error, atol=SAME_M / LENGTH)
+    xy = np.tile(rig.undistort(seen.detections.xy_px[:, :, 0]), (1, 4, 1, 1))
+    given = (*rig.cam_from_world, xy, GROUPS, tolerance(rig))
+    assert xy.shape[1] > 2 * ransac.BLOCK
+    one, three = (vote_groups(*given, workers=n) for n in (1, 3))
+    np.testing.assert_array_equal(three.xyz, one.xyz)
+    np.testing.assert_array_equal(three.inlier, one.inlier)
 
 
 def test_groups_in_any_order(rig: Rig, hands: np.ndarray) -> None:

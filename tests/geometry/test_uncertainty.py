@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import comb
 
+import cv2
 import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from multiview.core import Rig
+from multiview.core import Camera, Pose, Rig, RigCovariance
 from multiview.geometry.refine import refine_points
 from multiview.geometry.uncertainty import (
     min_agreeing_views,
     point_covariance,
     project_sigma,
+    rig_part,
     spurious_sets,
 )
 from multiview.synth import make_rig
@@ -108,6 +111,44 @@ def test_projected_sigma_is_the_scatter_of_reprojections(drawn: tuple) -> None:
     assert sigma.shape == (VIEWS,)
     # a standard deviation of N draws is known to 1 / sqrt(2 N); curvature adds 1e-3 / 1 m
     np.testing.assert_allclose(sigma, expected, rtol=SIGMAS / np.sqrt(2 * 20_000) + 2e-3)
+
+
+def test_a_doubtful_rig_moves_points_as_its_covariance_says() -> None:
+    """Draw rigs from a covariance of poses and lenses; triangulate what the true one sees."""
+    rng = np.random.default_rng(4)
+    rig = make_rig(rng, 4)
+    columns = np.arange(4 * 8).reshape(4, 8)
+    std = np.array([3e-4] * 3 + [5e-4] * 3 + [1.0, 1.0])
+    A = rng.normal(0, 1, (32, 32)) * 0.15 + np.eye(32)
+    matrix = A @ A.T * np.outer(np.tile(std, 4), np.tile(std, 4))
+    lens = np.full((4, 16), -1)
+    lens[:, :2] = columns[:, 6:]
+    known = replace(rig, covariance=RigCovariance(matrix=matrix, pose=columns[:, :6], lens=lens))
+    xyz = rng.normal(0, 0.05, (5, 3))
+    xy, use = rig.project(xyz), np.ones((4, 5), bool)
+    use[3, 1] = False
+    cov = rig_part(known, xyz, use, np.ones(4))
+    moved = []
+    for step in rng.multivariate_normal(np.zeros(32), matrix, 150):
+        cameras = [stepped(c, step[columns[v]]) for v, c in enumerate(rig.cameras)]
+        moved.append(refine_points(replace(rig, cameras=tuple(cameras)), xyz, xy, use) - xyz)
+    empirical = np.einsum("dni,dnj->nij", np.array(moved), np.array(moved)) / 150
+    whitened = np.linalg.solve(np.linalg.cholesky(cov), empirical)
+    whitened = np.linalg.solve(np.linalg.cholesky(cov), np.swapaxes(whitened, 1, 2))
+    # a covariance of 400 draws is known to sqrt(2 / 150) = 7 %
+    assert np.abs(whitened - np.eye(3)).max() < SIGMAS * np.sqrt(2 / 150)
+    assert (rig_part(rig, xyz, use, np.ones(4)) == 0).all()
+
+
+def stepped(camera: Camera, step: np.ndarray) -> Camera:
+    turn, pose, lens = cv2.Rodrigues(step[:3])[0], camera.cam_from_world, camera.intrinsics
+    K = lens.K.copy()
+    K[[0, 1], [0, 1]] += step[6:8]
+    return replace(
+        camera,
+        cam_from_world=Pose(R=turn @ pose.R, t=turn @ pose.t + step[3:6]),
+        intrinsics=replace(lens, K=K),
+    )
 
 
 def hit(views: int, agree: int, p: float) -> float:
