@@ -17,6 +17,8 @@ __all__ = ["Tracks"]
 
 # Neighbours further apart than this many frame intervals say nothing of the velocity between them.
 LARGEST_GAP = 1.5
+# Ways of a still thing exceed three spreads in 1.1 % of its samples (Rayleigh): so much is rest.
+MOVING_SHARE = 0.05
 # A reading may lie this far from the nearest sample, in intervals: half, and room for jitter.
 REACH = 0.75
 
@@ -113,7 +115,9 @@ class Tracks:
         # below three spreads of its difference a way is noise
         noise = np.sqrt(2 / count) * noise_px[:, None, None]
         moves = np.asarray(seen.any(-1) & (way > 3 * noise), np.bool_)
-        return bool(moves.any() and np.median(bend[moves] / way[moves]) < 0.5)
+        if moves.sum() <= MOVING_SHARE * seen.any(-1).sum():
+            return False
+        return bool(np.median(bend[moves] / way[moves]) < 0.5)
 
 
 def _body_mean(vector: F64, seen: BoolArray, count: IntArray) -> F64:

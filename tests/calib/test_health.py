@@ -43,7 +43,7 @@ def one(report):
     return report.findings[0]
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_true_rig_raises_no_alarm(seed):
     rig = small_rig(seed)
     corners, times = film(rig, seed)
@@ -83,10 +83,10 @@ def test_what_does_not_matter_is_no_fault(rig, take):
 
 
 def test_spreads_are_honest(rig):
-    """Errors in their own spreads: six have a root mean square within 0.4 and 2 (99.9 %)."""
+    """Errors in their own spreads: five have a root mean square within 0.4 and 2 (99 %)."""
     errors = []
-    for seed in range(6):
-        corners, times = film(rig, seed, frames=60)
+    for seed in range(5):
+        corners, times = film(rig, seed, frames=50)
         report = check_corners(corners, BOARD, nudged(rig, 0, zoom=1 / 1.02), times=times)
         found = one(report)
         assert found.kind == "zoom"
@@ -95,7 +95,7 @@ def test_spreads_are_honest(rig):
 
 
 def test_two_faults_at_once_are_both_listed():
-    rig = small_rig(SEED, 6)
+    rig = small_rig(SEED, 5)
     corners, times = film(rig, SEED, offset={4: 2})
     report = check_corners(corners, BOARD, nudged(rig, 1, mm=8), times=times)
     assert {(f.kind, f.cameras) for f in report.findings} == {
@@ -177,7 +177,7 @@ def test_soft_edges_are_blur_even_where_corners_are_found_well(rig, take):
 
 @pytest.mark.parametrize("frames", [2.0, -1.0, 0.5, 10.0])
 def test_a_camera_out_of_step_is_no_moved_camera(rig, frames):
-    corners, times = film(rig, SEED, frames=120, offset={1: frames})
+    corners, times = film(rig, SEED, frames=90, offset={1: frames})
     found = one(check_corners(corners, BOARD, rig, times=times))
     assert (found.kind, found.cameras, found.unit) == ("offset", ("cam01",), "ms")
     assert abs(found.value - 1000 * frames / 30) < 1.0
@@ -191,7 +191,7 @@ def test_a_clock_that_drifts_is_named(rig):
 
 
 def test_without_stamps_offsets_are_told_in_frames(rig):
-    corners, _ = film(rig, SEED, frames=120, offset={1: 2})
+    corners, _ = film(rig, SEED, offset={1: 2})
     found = one(check_corners(corners, BOARD, rig))
     assert (found.kind, found.unit) == ("offset", "frames")
     assert abs(found.value - 2) < 0.05

@@ -25,7 +25,7 @@ def one(report):
     return report.findings[0]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_true_rig_raises_no_alarm(seed):
     rig = make_rig(np.random.default_rng(seed), 5)
     report = check_detections(hands(rig, seed), rig)
