@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln
-from scipy.stats import chi2
 
 from multiview._shapes import F64, BoolArray, IntArray
 from multiview.core import Rig
@@ -16,7 +15,7 @@ from multiview.geometry.uncertainty import min_agreeing_views
 __all__ = ["GRID", "PAIR_CHI2", "Agreement", "measure_agreement", "pair_trust"]
 
 # Two views agree when a right pair would be farther apart once in a thousand times.
-PAIR_CHI2 = float(chi2.isf(1e-3, 1))
+PAIR_CHI2 = 10.8276
 # Where hardly a wrong detection was seen: they lie within this share of the picture's diagonal.
 ENOUGH, PATCH = 20, 0.1
 RATES = np.linspace(0.02, 0.99, 98)
@@ -161,7 +160,7 @@ def _tally(candidates: IntArray, count: IntArray) -> list[tuple[int, int, int]]:
 
 
 def _log_choose(n: int, k: int) -> float:
-    return float(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def _calibrate(sample: Sample, conf: F64, rate: float) -> F64:

@@ -138,6 +138,7 @@ def _noise(task: _Task, xyz: F64, use: BoolArray) -> F64:
         if not told.any():
             return sigma
         common = np.median(stats[told, 2] / chi2_median(2.0 * count[told] - 3)) ** 0.5
+        common = max(float(common), LEAST_PX / float(sigma.max()))  # exact points have no noise
         sigma = np.maximum(sigma * common, LEAST_PX)
         one = np.ascontiguousarray(sigma[:, 0])
         info = stats[:, 4:10] / common**2

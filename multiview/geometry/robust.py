@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import gammaln
 
 from multiview._shapes import F64, BoolArray, IntArray, as_f64, check_shapes
 from multiview.core import Rig
@@ -72,6 +71,8 @@ def stop_ranks(views: int, miss: float = MISS) -> IntArray:
 
 def _log_choose(n: IntArray, r: int) -> F64:
     """Logarithm of binomials n over r; minus infinity where n < r."""
+    from scipy.special import gammaln
+
     factorial = gammaln(np.arange(n.max(initial=0) + 1) + 1.0)
     safe = np.maximum(n, 0)
     value = factorial[safe] - gammaln(r + 1) - factorial[np.maximum(safe - r, 0)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import digamma, polygamma
 
 from multiview._shapes import F64, BoolArray, IntArray
 
@@ -56,6 +55,8 @@ def point_scale(
 
 def _prior_freedom(chi2: F64, freedom: F64) -> float:
     """Degrees of freedom of the prior: few where points differ much, many where they do not."""
+    from scipy.special import digamma, polygamma
+
     if len(chi2) < ENOUGH:
         return MOST_PRIOR
     # log variances, less what their own few degrees of freedom scatter
@@ -72,5 +73,7 @@ def _prior_freedom(chi2: F64, freedom: F64) -> float:
 @lru_cache(maxsize=1)
 def _trigammas() -> tuple[F64, F64]:
     """Scatter of log variances by the degrees of freedom of their prior, rising."""
+    from scipy.special import polygamma
+
     prior = np.geomspace(MOST_PRIOR, 1.0, 400)
     return polygamma(1, prior / 2), prior
