@@ -147,7 +147,8 @@ def test_takes_without_times_need_their_rate() -> None:
 
 
 def test_shares_are_checked() -> None:
-    for shares in ({"train": 1.0}, {"train": 1.0, "val": 0.0}):
+    assert SplitConfig(shares={"train": 1, "val": 1, "test": 0}).shares == {"train": 1, "val": 1}
+    for shares in ({"train": 1.0}, {"train": 1.0, "val": 0.0}, {"train": 1.0, "val": -1.0}):
         with pytest.raises(ValueError, match="shares above 0"):
             SplitConfig(shares=shares)
 

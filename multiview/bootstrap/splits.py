@@ -31,7 +31,7 @@ class SplitConfig(Config):
         ``subject`` (nobody is in two splits), ``session`` (no take is), or ``time`` (blocks of
         each take).
     shares
-        Shares of the samples; they are met as nearly as whole groups allow.
+        Shares of the samples, 0 for no such split; met as nearly as whole groups allow.
     block_s
         Length of a block, seconds: longer than a gesture, so that a block is not one pose.
     gap_s
@@ -53,9 +53,10 @@ class SplitConfig(Config):
     @field_validator("shares")
     @classmethod
     def _positive(cls, shares: dict[str, float]) -> dict[str, float]:
-        if len(shares) < 2 or not all(s > 0 for s in shares.values()) or "" in shares:
+        wanted = {name: share for name, share in shares.items() if share != 0}
+        if len(wanted) < 2 or not all(s > 0 for s in wanted.values()) or "" in wanted:
             raise ValueError("give two or more splits with shares above 0")
-        return shares
+        return wanted
 
     @model_validator(mode="after")
     def _gap_within_a_block(self) -> SplitConfig:

@@ -174,7 +174,7 @@ def only_sides(samples: HandSamples, format: str, side: str = "") -> None:
     if unknown:
         raise InputError(
             f"{format} needs left or right, which {unknown} of {len(samples)} hands do not say",
-            "write coco, yolo or parquet, or keep the others: --hands left right",
+            "write coco, yolo or parquet, or keep the others: --hands known",
         )
     left = int((samples.right < 0.5).sum())
     if side == "right" and left:
