@@ -365,3 +365,27 @@ def camera_pose():
 
 def test_read_image_reads_what_was_written(take: tuple[HandSamples, Path]) -> None:
     assert read_image(take[1] / take[0].image[0]).shape == (240, 320, 3)
+
+
+def test_across_file_systems_a_picture_is_copied_once(
+    take: tuple[HandSamples, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Links to another file system fail: one hand has a copy, the other a link to it."""
+    import errno
+    import os
+
+    samples, root = take
+    real = os.link
+
+    def link(source: Path, target: Path) -> None:
+        if Path(source).is_relative_to(root):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", link)
+    path = save_dataset(samples, tmp_path / "d", "hand_labels", pictures=root)
+    files = list(path.rglob("*.jpg"))
+    assert len(files) == len(samples)
+    assert len({p.stat().st_ino for p in files}) == len(set(samples.image.tolist()))
+    originals = {(root / i).stat().st_ino for i in samples.image.tolist()}
+    assert not originals & {p.stat().st_ino for p in files}
