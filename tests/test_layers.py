@@ -39,8 +39,8 @@ ALLOWED = {
     "guided": BASE
     | {"core", "association", "capture", "config", "models", "prediction", "progress"},
     "bootstrap": BASE | {"core", "geometry", "models", "config"},
-    # rig YAML; folders in natural order
-    "formats": BASE | {"core", "config", "_files"},
+    # rig YAML; folders in natural order; datasets hold pictures
+    "formats": BASE | {"core", "config", "_files", "images"},
     # models may not read files, formats know no captures: detections of others in step with a take
     "precomputed": BASE | {"core", "capture", "_image_folder", "formats"},
     # the sheet and the overlay say which hand is which, and draw on the take's own pictures

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from multiview._image_folder import FolderSource
 from multiview.association import assign_hands
 from multiview.bootstrap.labels import LabelConfig, pseudo_labels
 from multiview.capture import Capture
-from multiview.core import Points3D, PseudoLabels
+from multiview.core import Points3D
 from multiview.errors import InputError
-from multiview.formats.atomic import disk_errors, replacing
-from multiview.formats.coco import image_name, write_coco
+from multiview.formats.coco import write_coco
 from multiview.formats.detections_parquet import read_detections
 from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import read_rig
-from multiview.progress import Progress, progress_bar, say
+from multiview.progress import progress_bar, say
 from multiview.stage import Stage, file_digest
+from multiview.stages.pictures import write_image, write_pictures
 from multiview.viz.sheet import take_sheet
 from multiview.viz.video import write_overlays
 
 __all__ = ["run_label"]
-
-JPEG_QUALITY = 95
 
 
 def run_label(
@@ -82,12 +77,13 @@ def run_label(
     write_coco(labels, stage.work / "coco.json")
     if pictures:
         with progress_bar() as progress:
-            _write_pictures(capture, labels, stage.work, progress)
+            wanted = np.asarray(labels.keep.any(-1), np.bool_)
+            write_pictures(capture, wanted, labels.frame_ids, stage.work, progress)
     if video:
         with progress_bar() as progress:
             write_overlays(capture, dets, points, rig, stage.work / "overlay", progress)
     sheet = take_sheet(capture, dets, points, rig)
-    _write_image(sheet, stage.work / "contact_sheet.png")
+    write_image(sheet, stage.work / "contact_sheet.png")
     kept = labels.keep.any(-1)
     figures = {
         "pictures": int(kept.sum()),
@@ -121,50 +117,3 @@ def _check_capture(capture: Capture, points: Points3D) -> None:
             f"{', '.join(points.camera_names)} and {len(points.frame_ids)}",
             "give the take that was detected and triangulated",
         )
-
-
-def _write_pictures(
-    capture: Capture, labels: PseudoLabels, folder: Path, progress: Progress
-) -> None:
-    """Write every kept picture once; those there from an interrupted run are skipped."""
-    kept = np.asarray(labels.keep.any(-1), np.bool_)
-    done, total = 0, int(kept.sum())
-    for v, camera in enumerate(capture.names):
-        wanted = np.flatnonzero(kept[v]).tolist()
-        paths = {f: folder / image_name(camera, int(labels.frame_ids[f])) for f in wanted}
-        todo = {f: p for f, p in paths.items() if not (p.exists() or _link(capture, v, f, p))}
-        done += len(paths) - len(todo)
-        if not todo:
-            continue
-        for f, image in capture.images(v, min(todo), max(todo) + 1):
-            if f in todo:
-                _write_image(image, todo[f])
-                done += 1
-                progress("pictures", done, total)
-
-
-def _link(capture: Capture, view: int, f: int, target: Path) -> bool:
-    """Hard-link a JPEG of an image folder; False where that cannot be done."""
-    source = capture.sources[view]
-    if not isinstance(source, FolderSource):
-        return False
-    path = source.files[int(capture.index[view, f])]
-    if path.suffix.lower() not in {".jpg", ".jpeg"}:
-        return False
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(path, target)
-    except OSError:  # another file system
-        return False
-    return True
-
-
-def _write_image(image: np.ndarray, path: Path) -> None:
-    """Encode by suffix in memory: cv2.imwrite hides a full disk behind its return value."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
-    ok, data = cv2.imencode(path.suffix, image, options)
-    if not ok:
-        raise InputError(f"{path}: the picture could not be encoded", "report this as a bug")
-    with replacing(path) as temporary:
-        temporary.write_bytes(data.tobytes())

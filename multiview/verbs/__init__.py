@@ -3,6 +3,13 @@
 from multiview.config import Config
 from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
+from multiview.verbs.dataset import (
+    DatasetCheck,
+    DatasetConvert,
+    DatasetInfo,
+    DatasetMake,
+    DatasetSplit,
+)
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models
 
@@ -18,6 +25,11 @@ VERBS: dict[str, type[Config]] = {
     "detect": Detect,
     "triangulate": Triangulate,
     "label": Label,
+    "dataset make": DatasetMake,
+    "dataset convert": DatasetConvert,
+    "dataset split": DatasetSplit,
+    "dataset check": DatasetCheck,
+    "dataset info": DatasetInfo,
     "evaluate": Evaluate,
     "convert": Convert,
     "models": Models,
