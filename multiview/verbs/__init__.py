@@ -5,6 +5,7 @@ from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models
+from multiview.verbs.train import Train
 
 __all__ = ["VERBS"]
 
@@ -18,6 +19,7 @@ VERBS: dict[str, type[Config]] = {
     "detect": Detect,
     "triangulate": Triangulate,
     "label": Label,
+    "train": Train,
     "evaluate": Evaluate,
     "convert": Convert,
     "models": Models,
