@@ -12,6 +12,7 @@ from multiview.verbs.dataset import (
 )
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models
+from multiview.verbs.train import Train
 
 __all__ = ["VERBS"]
 
@@ -30,6 +31,7 @@ VERBS: dict[str, type[Config]] = {
     "dataset split": DatasetSplit,
     "dataset check": DatasetCheck,
     "dataset info": DatasetInfo,
+    "train": Train,
     "evaluate": Evaluate,
     "convert": Convert,
     "models": Models,
