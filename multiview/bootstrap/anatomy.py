@@ -1,6 +1,6 @@
 """What is known of every hand: proportions of its bones, the arc of its knuckles, how joints bend.
 
-Lengths are shares of the hand's length (wrist to middle tip along the bones), so that any unit works.
+Lengths are shares of the hand's length (wrist to middle tip along the bones): any unit works.
 
 Sources. Bones: Buryanov and Kotiuk, "Proportions of hand segments", Int. J. Morphol. 28(3), 2010
 (radiographs of 66 adults: mean and standard deviation of every bone; 3 to 5 mm of pulp are added to
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from multiview._shapes import F64
+from multiview._shapes import F64, IntArray
 from multiview.core import HAND_21, Skeleton
 
 __all__ = [
@@ -23,10 +23,10 @@ __all__ = [
     "BONE_SHARE",
     "HAND_BONES",
     "KNUCKLE_DEG",
-    "hand_scale",
-    "is_hand",
     "beyond_range",
     "bone_vectors",
+    "hand_scale",
+    "is_hand",
     "joint_angles",
     "median_of",
     "palm_axes",
@@ -55,7 +55,12 @@ BONE_LOG_SD = np.tile([0.20, 0.15, 0.15, 0.20], 5)
 BONE_LOG_SD[:2] = 0.30, 0.20
 
 # Joints per finger: knuckle (bend), middle joint, end joint; low and high.
-BENDS_DEG = np.array([[[-45.0, 75.0], [-25.0, 75.0], [-30.0, 95.0]], *[[[-50.0, 105.0], [-15.0, 125.0], [-30.0, 100.0]]] * 4])
+BENDS_DEG = np.array(
+    [
+        [[-45.0, 75.0], [-25.0, 75.0], [-30.0, 95.0]],
+        *[[[-50.0, 105.0], [-15.0, 125.0], [-30.0, 100.0]]] * 4,
+    ]
+)
 """Range of bending, positive to the palm, of the three joints of each finger, shape (5, 3, 2)."""
 KNUCKLE_DEG = 45.0
 """Most that a finger is spread at its knuckle from the line through its metacarpal."""
@@ -111,7 +116,7 @@ def median_of(values: F64, least: int = 1) -> F64:
     return out
 
 
-def joint_angles(xyz: F64, sign: F64 | int = 1) -> tuple[F64, F64]:
+def joint_angles(xyz: F64, sign: F64 | IntArray | int = 1) -> tuple[F64, F64]:
     """Bending of every joint, and how far each bone leaves its finger's plane.
 
     Parameters
@@ -145,15 +150,15 @@ def joint_angles(xyz: F64, sign: F64 | int = 1) -> tuple[F64, F64]:
     return np.degrees(bend), np.degrees(aside)
 
 
-def palm_axes(xyz: F64, sign: F64 | int = 1) -> tuple[F64, F64]:
-    """Unit vectors from index to little finger, and out of the palm, each (..., 3)."""
+def palm_axes(xyz: F64, sign: F64 | IntArray | int = 1) -> tuple[F64, F64]:
+    """Return unit vectors from index to little finger, and out of the palm, each (..., 3)."""
     forward = _unit(xyz[..., [5, 9, 13, 17], :].mean(-2) - xyz[..., 0, :])
     wide = xyz[..., 17, :] - xyz[..., 5, :]
     across = _unit(wide - (wide * forward).sum(-1, keepdims=True) * forward)
     return across, np.asarray(sign, np.float64)[..., None] * np.cross(forward, across)
 
 
-def palm_coordinates(xyz: F64, sign: F64 | int = 1) -> F64:
+def palm_coordinates(xyz: F64, sign: F64 | IntArray | int = 1) -> F64:
     """Hands without place, turn, size and side: the pose alone.
 
     Parameters

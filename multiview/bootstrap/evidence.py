@@ -30,14 +30,14 @@ from multiview.geometry.dlt import dlt
 from multiview.geometry.leave_one_out import leave_one_out_errors
 from multiview.geometry.ransac import Tolerance, vote_groups
 
-__all__ = ["CUES", "Evidence", "gather_evidence"]
+__all__ = ["CUES", "Evidence", "gather_evidence", "heldout_spread"]
 
 CUES = {
     "few": "minus the logarithm of the number of agreeing views",
     "dissent": "log odds of a view that saw the keypoint to disagree",
     "sigma": "largest standard deviation of the point over the hand's size, logarithm",
     "spread": "held-out distance of the agreeing views over the hand's size, logarithm",
-    "halves": "distance of the points of two disjoint halves of the views over hand size, logarithm",
+    "halves": "distance of the points of two disjoint halves of the views over hand size, log",
     "rival": "log odds of views that disagree but agree with one another elsewhere",
     "conf": "log odds of the agreeing views' mean confidence to be wrong",
     "bone": "deviation of the keypoint's bones from usual proportions, standard deviations",
@@ -52,7 +52,7 @@ CUES = {
 }
 """The cues and what they say."""
 
-# Halves of fewer views would be pairs that nothing checks... two and two are the least.
+# A point takes two views, so that two disjoint points take four.
 _HALVES = 4
 # No distance is told more finely than this share of a hand.
 _FINE = 0.002
@@ -102,8 +102,7 @@ def gather_evidence(points: Points3D, dets: Detections, rig: Rig) -> Evidence:
     """
     valid = points.valid
     f, h, k = np.nonzero(valid)
-    own = hand_scale(points.xyz_world) if is_hand(points.skeleton) else np.full(valid.shape[:2], np.nan)
-    size = hand_sizes(own)
+    size = hand_sizes(points)
     scene = _Scene(points, dets, rig, size, (f, h, k))
     n, m = scene.agree, scene.candidates
     away = scene.heldout()
@@ -131,14 +130,29 @@ def gather_evidence(points: Points3D, dets: Detections, rig: Rig) -> Evidence:
     )
 
 
-def hand_sizes(own: F64) -> F64:
-    """Size of every hand (F, H): its own bones', or the take's where they do not tell."""
+def hand_sizes(points: Points3D) -> F64:
+    """Size of every hand (F, H): as its own bones tell it, or the take's.
+
+    Of another skeleton: the longest chain of median bones from a root to a leaf.
+    """
+    if not is_hand(points.skeleton):
+        return np.full(points.valid.shape[:2], _longest_chain(points))
+    own = hand_scale(points.xyz_world)
     out = own.copy()
     for h in range(own.shape[1]):
         known = np.isfinite(own[:, h])
         some = own[:, h][known] if known.any() else own[np.isfinite(own)]
         out[~known, h] = np.median(some) if some.size else np.nan
     return out
+
+
+def _longest_chain(points: Points3D) -> float:
+    reach = np.zeros(len(points.skeleton.keypoints))
+    for parent, child in points.skeleton.edges:
+        bone = points.xyz_world[:, :, child] - points.xyz_world[:, :, parent]
+        length = float(median_of(np.linalg.norm(bone, axis=-1).ravel()))
+        reach[child] = reach[parent] + (length if np.isfinite(length) else 0.0)
+    return float(reach.max()) or float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +194,7 @@ class _Scene:
     @property
     def z(self) -> F64:
         largest = np.linalg.eigvalsh(self.points.cov[self.at])[:, -1]
-        return np.sqrt(np.maximum(largest, 0)) / self.size
+        return np.asarray(np.sqrt(np.maximum(largest, 0)) / self.size)
 
     def heldout(self) -> F64:
         """Held-out lateral distance of every view over the hand's size, shape (V, N)."""
@@ -206,7 +220,9 @@ class _Scene:
         rest = np.where((self.seen & ~self.inlier)[..., None], xy, np.nan)
         near = float(np.nanmedian(self.size)) if self.size.size else 1.0
         tolerance = Tolerance(length=_NEAR * near, norm=np.zeros(len(xy)))
-        vote = vote_groups(*self.rig.cam_from_world, rest[:, :, None], np.zeros(1, np.int64), tolerance)
+        vote = vote_groups(
+            *self.rig.cam_from_world, rest[:, :, None], np.zeros(1, np.int64), tolerance
+        )
         return _odds(vote.inlier.sum(0)[:, 0], self.agree)
 
     def doubt(self) -> F64:
@@ -294,9 +310,13 @@ def _odds(against: F64 | IntArray, favour: F64 | IntArray, floor: float = 0.5) -
     return np.asarray(np.log((against + floor) / (favour + floor)))
 
 
+def heldout_spread(heldout: F64, inlier: BoolArray) -> F64:
+    """Root mean square held-out distance (V, N) of the agreeing views, shape (N,)."""
+    return _rms(np.where(inlier, heldout, np.nan))
+
+
 def _rms(within: F64) -> F64:
-    """Root mean square over the views that count, shape (N,)."""
     known = np.isfinite(within)
     total = np.where(known, within, 0.0) ** 2
     with np.errstate(invalid="ignore"):
-        return np.sqrt(total.sum(0) / np.where(known.any(0), known.sum(0), np.nan))
+        return np.asarray(np.sqrt(total.sum(0) / np.where(known.any(0), known.sum(0), np.nan)))

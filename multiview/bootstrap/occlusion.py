@@ -1,4 +1,4 @@
-"""Which keypoints a camera cannot see, by geometry: rays that meet the flesh of hands and bodies."""
+"""Which keypoints a camera cannot see: rays that meet the flesh of hands and bodies."""
 
 from __future__ import annotations
 

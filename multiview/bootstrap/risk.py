@@ -1,4 +1,4 @@
-"""How likely is a label false, and which labels keep a promised rate of false ones?
+"""How likely a label is false, and which labels keep a promised rate of false ones.
 
 A label is false if its 3D keypoint is farther from the truth than a stated share of the hand's size
 (0.1 by default: 18 mm of a hand of 180 mm, the width of a finger; what is farther off lies on
@@ -27,27 +27,22 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from multiview._shapes import F64, BoolArray
+from multiview._shapes import F64, IntArray
 from multiview.bootstrap.chance import chance_risk, hit_rate
 from multiview.bootstrap.evidence import CUES, Evidence
 from multiview.config import Config, read_yaml
 
 __all__ = [
-    "Acceptance",
     "Count",
     "LabelRisk",
     "RiskConfig",
     "RiskModel",
-    "accept_labels",
     "estimate_risk",
     "load_risk_model",
     "risk_of_cues",
-    "upper_bound",
 ]
 
 SHIPPED = "data/label_risk.yaml"
-# Confidence of the promise.
-SURE = 0.95
 
 
 class Count(Config):
@@ -146,35 +141,10 @@ class LabelRisk:
 
     risk: F64
     draws: F64
-    index: F64
+    index: IntArray
     rate: float
     heldout: float
     shift: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acceptance:
-    """Labels that keep the promise.
-
-    Parameters
-    ----------
-    keep
-        Shape (F, H, K).
-    expected
-        Mean risk of those kept; NaN if none.
-    bound
-        Its upper 95 % bound: what is promised.
-    smallest
-        Smallest rate that could be promised for at least one hand's worth of labels.
-    threshold
-        Largest risk of a kept label.
-    """
-
-    keep: BoolArray
-    expected: float
-    bound: float
-    smallest: float
-    threshold: float
 
 
 @lru_cache(maxsize=4)
@@ -269,85 +239,3 @@ def _chance_and_noise(evidence: Evidence, rate: float, wrong: float) -> F64:
     # the largest standard deviation in every direction: at least the probability of the ellipsoid
     noise = chi2.sf((wrong / np.maximum(evidence.z, 1e-12)) ** 2, 3)
     return np.asarray(1 - (1 - chance) * (1 - noise))
-
-
-def accept_labels(
-    risk: LabelRisk,
-    target: float,
-    eligible: BoolArray,
-    config: RiskConfig | None = None,
-) -> Acceptance:
-    """Keep as many labels as the promise allows, the safest first.
-
-    Parameters
-    ----------
-    risk
-        Of the take.
-    target
-        Promised rate of false labels among those kept.
-    eligible
-        Labels that may be kept, shape (F, H, K).
-    config
-        What the promise rests on.
-
-    Returns
-    -------
-    Acceptance
-        Nothing is kept where even the safest labels cannot be promised at that rate.
-    """
-    config = config or RiskConfig()
-    model = load_risk_model(config.model)
-    at = tuple(np.asarray(risk.index, np.int64).T)
-    rows = np.flatnonzero(eligible[at])
-    keep = np.zeros(risk.risk.shape, np.bool_)
-    if not rows.size:
-        nan = float("nan")
-        return Acceptance(keep=keep, expected=nan, bound=nan, smallest=nan, threshold=nan)
-    value = risk.risk[at][rows]
-    rows = rows[np.argsort(value, kind="stable")]
-    ordered = risk.risk[at][rows]
-    means = np.cumsum(risk.draws[:, rows], axis=1) / np.arange(1, len(rows) + 1)
-    upper = np.maximum.accumulate(np.quantile(means, SURE, axis=0))
-    if config.basis == "counted":
-        upper = np.maximum(upper, np.array([counted_bound(model, r) for r in ordered]))
-    n = int((upper <= target).sum())
-    one_hand = min(eligible.shape[-1], len(rows)) - 1
-    if n:
-        keep[tuple(i[rows[:n]] for i in at)] = True
-    return Acceptance(
-        keep=keep,
-        expected=float(ordered[:n].mean()) if n else float("nan"),
-        bound=float(upper[n - 1]) if n else float("nan"),
-        smallest=float(upper[one_hand]),
-        threshold=float(ordered[n - 1]) if n else float("nan"),
-    )
-
-
-def counted_bound(model: RiskModel, threshold: float) -> float:
-    """Upper bound of the false rate of labels up to a risk, by counting alone.
-
-    The next threshold that was counted at; 95 % for all thresholds together (Bonferroni).
-    """
-    level = 1 - (1 - SURE) / max(len(model.counts), 1)
-    for count in sorted(model.counts, key=lambda c: c.risk):
-        if threshold <= count.risk:
-            return upper_bound(count.false, count.labels, count.together, level)
-    return 1.0
-
-
-def upper_bound(false: int, labels: int, together: float = 1.0, level: float = SURE) -> float:
-    """Clopper-Pearson upper bound of a rate.
-
-    Parameters
-    ----------
-    false, labels
-        Counted.
-    together
-        Labels that count as one.
-    level
-        Confidence.
-    """
-    from scipy.stats import beta
-
-    n, k = labels / together, false / together
-    return float(beta.ppf(level, k + 1, n - k)) if n > k else 1.0

@@ -42,7 +42,11 @@ class Verified:
 
 
 def fit_risk(
-    captures: list[Verified], about: str, wrong: float, rng: np.random.Generator
+    captures: list[Verified],
+    about: str,
+    wrong: float,
+    rng: np.random.Generator,
+    also: list[Verified] | None = None,
 ) -> RiskModel:
     """Fit a logistic model without negative weights to captures, and to resamples of them.
 
@@ -58,6 +62,8 @@ def fit_risk(
         Share of the hand's size that ``captures`` call false.
     rng
         Source of the resamples.
+    also
+        Captures on which labels are counted only.
 
     Raises
     ------
@@ -77,6 +83,10 @@ def fit_risk(
         score = risk_of_cues(model, capture.evidence.cues)[0]
         counted.append(1 / (1 + np.exp(-score)))
     model = _model(captures, about, wrong, rng, draws=DRAWS)
+    for capture in map(_voted, also or []):
+        score = risk_of_cues(model, capture.evidence.cues).mean(0)
+        counted.append(1 / (1 + np.exp(-score)))
+        captures.append(capture)
     together = [c.group + 10**6 * i for i, c in enumerate(captures)]
     counts = count_labels(
         np.concatenate(counted),

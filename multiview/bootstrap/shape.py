@@ -1,4 +1,4 @@
-"""Is each finger the one it is said to be, and the hand the right one of the two?
+"""Whether each finger is the one it is said to be, and the hand the right one of the two.
 
 A swap that all views agree on passes every multiview test, and the next round would learn it. Here
 the 3D hand itself is asked: its cost under proportions, knuckle arc and joint ranges
@@ -19,8 +19,8 @@ from multiview._shapes import F64, BoolArray, IntArray
 from multiview.bootstrap.anatomy import (
     BONE_LOG_SD,
     BONE_SHARE,
-    bone_vectors,
     beyond_range,
+    bone_vectors,
     hand_scale,
     joint_angles,
     palm_axes,
@@ -36,7 +36,7 @@ _ARC = np.array([0.115, 0.105, 0.105, 0.22, 0.21, 0.32])
 _ARC_LOG_SD = 0.22
 # Degrees beyond a joint's range that cost as much as one standard deviation.
 _BEND_SD = 10.0
-# Spread of fingers from their metacarpals' lines: the range of 20 to 25 degrees to both sides (AAOS)
+# Spread of fingers from their metacarpals' lines: the range of 20 to 25 degrees to both sides is
 # taken for two standard deviations; the same for keypoints beside a hinge's plane.
 _ASIDE_SD = 12.0
 # Most that one term may cost: a single misplaced keypoint must not decide.
@@ -99,7 +99,7 @@ def _source(fingers: IntArray, joint: int) -> IntArray:
     return out
 
 
-def shape_costs(xyz: F64, sign: F64 | int) -> F64:
+def shape_costs(xyz: F64, sign: F64 | IntArray | int) -> F64:
     """Negative log likelihood of hands, up to a constant: lower is more like a hand.
 
     Parameters
@@ -136,7 +136,7 @@ def _term(z: F64) -> F64:
     return np.where(np.isfinite(z), np.minimum(z**2 / 2, _CAP), 0.5)
 
 
-def read_shapes(xyz: F64, sign: F64 | int) -> Reading:
+def read_shapes(xyz: F64, sign: F64 | IntArray | int) -> Reading:
     """Compare every hand with all exchanges of its fingers and with its mirror image.
 
     Parameters
@@ -155,7 +155,8 @@ def read_shapes(xyz: F64, sign: F64 | int) -> Reading:
     sign = np.broadcast_to(np.asarray(sign, np.int64), xyz.shape[:1])
     own, mirror, best = (np.full(len(xyz), np.nan) for _ in range(3))
     which, told = np.zeros(len(xyz), np.int64), np.where(sign == 0, 1, sign)
-    enough = np.flatnonzero(np.isfinite(hand_scale(xyz)) & np.isfinite(xyz[:, [0, 5, 17]]).all((1, 2)))
+    framed = np.isfinite(xyz[:, [0, 5, 9, 13, 17]]).all((1, 2))
+    enough = np.flatnonzero(np.isfinite(hand_scale(xyz)) & framed)
     for start in range(0, len(enough), _CHUNK):
         rows = enough[start : start + _CHUNK]
         right, left = (shape_costs(xyz[rows], s) for s in (1, -1))
