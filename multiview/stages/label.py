@@ -8,6 +8,8 @@ import numpy as np
 
 from multiview.association import assign_hands
 from multiview.bootstrap.labels import LabelConfig, pseudo_labels
+from multiview.bootstrap.select import SelectConfig, select_labels
+from multiview.bootstrap.table import empty_selection
 from multiview.capture import Capture
 from multiview.core import Points3D
 from multiview.errors import InputError
@@ -18,6 +20,11 @@ from multiview.formats.rig_yaml import read_rig
 from multiview.progress import progress_bar, say
 from multiview.stage import Stage, file_digest
 from multiview.stages.pictures import write_image, write_pictures
+from multiview.stages.select_report import (
+    promise_words,
+    selection_figures,
+    write_selection_report,
+)
 from multiview.viz.sheet import take_sheet
 from multiview.viz.video import write_overlays
 
@@ -31,11 +38,13 @@ def run_label(
     out: Path,
     config: LabelConfig,
     *,
+    select: SelectConfig | None = None,
+    max_false_label_rate: float | None = None,
     pictures: bool = True,
     video: bool = False,
     force: bool = False,
 ) -> Path:
-    """Write ``coco.json``, ``images/<camera>/<frame>.jpg`` and ``contact_sheet.png``.
+    """Write ``coco.json``, ``images/<camera>/<frame>.jpg``, ``selection.csv`` and reports.
 
     Parameters
     ----------
@@ -47,6 +56,10 @@ def run_label(
         Output folder.
     config
         What becomes a label.
+    select
+        Which frames and keypoints are safe enough, and how many are wanted.
+    max_false_label_rate
+        Promised rate of false labels among those written; None: none.
     pictures
         Write the labelled pictures: hard links where the take is a folder of JPEGs, extracted
         frames otherwise.
@@ -54,7 +67,13 @@ def run_label(
         Write ``overlay/<camera>.mp4`` too.
     force
         Replace an older, different result.
+
+    Raises
+    ------
+    InputError
+        If nothing passes: it says which rejection took what, and what to change.
     """
+    select = select or SelectConfig()
     table = detections / "detections.parquet" if detections.is_dir() else detections
     dets, points = read_detections(table), read_points(points_dir / "points.parquet")
     rig = read_rig(points_dir / "rig.yaml")
@@ -65,15 +84,32 @@ def run_label(
         "detections": file_digest(table),
         "points": file_digest(points_dir / "points.parquet"),
     }
+    if select.risk.model is not None:
+        inputs["risk_model"] = file_digest(select.risk.model)
+    options = {"pictures": pictures, "video": video, "max_false_label_rate": max_false_label_rate}
     stage = Stage(
-        "label", config.model_dump() | {"pictures": pictures, "video": video}, inputs, out, force
+        "label", config.model_dump() | options | {"select": select.model_dump()}, inputs, out, force
     )
     if stage.done:
         say(f"label: {out} is up to date")
         return out
     if not dets.hands:  # once, for labels, sheet and videos alike
         dets, _ = assign_hands(dets, rig)
-    labels = pseudo_labels(points, dets, rig, config, pictures=capture.index >= 0)
+    with stage.cleared():
+        selection = select_labels(
+            points,
+            dets,
+            rig.select(points.camera_names),
+            select,
+            max_false_label_rate=max_false_label_rate,
+            allow_unvoted=config.allow_unvoted,
+        )
+        if not selection.labels.any():
+            raise empty_selection(selection)
+    labels = pseudo_labels(
+        points, dets, rig, config, pictures=capture.index >= 0, selection=selection
+    )
+    write_selection_report(selection, points, max_false_label_rate, stage.work)
     write_coco(labels, stage.work / "coco.json")
     if pictures:
         with progress_bar() as progress:
@@ -93,18 +129,17 @@ def run_label(
         if labels.keep.any()
         else 0.0,
     }
-    stage.finish(figures)
+    stage.finish(figures | selection_figures(selection))
     say(
         f"label: {figures['hands']} hands in {figures['pictures']} pictures, "
         f"{figures['only_reprojected']:.0%} of their keypoints from other views "
         f"-> {out / 'coco.json'}"
     )
+    say(f"  {promise_words(selection, max_false_label_rate)}")
     if not kept.any():
         say(
-            "  no label: every point rests on two views only and nothing could outvote an error; "
-            "add a camera, or accept that risk with --label.allow-unvoted"
-            if points.valid.any()
-            else "  no label: nothing was triangulated"
+            "  no picture is kept: none shows enough of a selected hand; "
+            "lower --label.min-keypoints"
         )
     return out
 
