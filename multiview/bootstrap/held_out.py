@@ -21,7 +21,8 @@ __all__ = ["HeldOut", "LabelledPicture", "score_detector"]
 # A detected hand is the labelled one if half of its keypoints are nearer than this share of the
 # hand's box: beyond it lies another hand, or none.
 SAME_HAND = 0.5
-# Thresholds of the curve, in longer sides of the hand's box.
+# Thresholds of the figures, and of the curve, in longer sides of the hand's box.
+SHARES = (0.05, 0.1, 0.2)
 CURVE = np.round(np.arange(0.01, 0.301, 0.01), 2)
 
 
@@ -70,8 +71,8 @@ class HeldOut:
         out: dict[str, float] = {"hands": float(len(self.error))}
         for name, error in (("crop", self.crop_error), ("picture", self.error)):
             labelled = error[~np.isnan(error)]
-            for at, value in zip((0.05, 0.1, 0.2), pck(labelled, np.array([0.05, 0.1, 0.2]))):
-                out[f"{name}_pck_{at}"] = float(value)
+            within = pck(labelled, np.array(SHARES))
+            out |= {f"{name}_pck_{at}": float(w) for at, w in zip(SHARES, within, strict=True)}
             out[f"{name}_auc"] = auc(labelled, 0.0, 0.3)
         out["detection_rate"] = float(self.found.mean()) if len(self.error) else float("nan")
         return out
@@ -143,7 +144,8 @@ def _matched(found: F64, truth: F64, size: F64) -> F64:
     some = np.isfinite(distance).any(-1)
     cost[some] = np.nanmedian(distance[some], axis=-1)
     cost /= size[:, None]
-    for n, m in zip(*np.unravel_index(np.argsort(cost, axis=None, kind="stable"), cost.shape)):
+    nearest_first = np.argsort(cost, axis=None, kind="stable")
+    for n, m in np.stack(np.unravel_index(nearest_first, cost.shape), axis=1).tolist():
         if cost[n, m] < SAME_HAND and np.isnan(out[n]).all():
             out[n] = found[m]
             cost[:, m] = np.inf

@@ -1,4 +1,4 @@
-"""The loop of multiview bootstrapping, as data: what is run, in which order, and when it stops.
+"""The loop of multiview bootstrapping, as data: how rounds are judged, and when it stops.
 
 Simon et al., CVPR 2017, algorithm 1. Every round labels the same footage anew by its detector; the
 labels of earlier rounds are dropped, the start set stays. Files are touched in
@@ -9,33 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from multiview.config import Config
 
-__all__ = ["Footage", "Plateau", "StopConfig", "best_round"]
+__all__ = ["Plateau", "StopConfig", "best_round"]
 
-Measure = Literal["crop_pck_0.05", "crop_pck_0.1", "crop_pck_0.2", "crop_auc"] | Literal[
-    "picture_pck_0.05", "picture_pck_0.1", "picture_pck_0.2", "picture_auc", "detection_rate"
-]
-
-
-class Footage(Config):
-    """A take without labels and the rig that filmed it."""
-
-    capture: Path
-    rig: Path
-    sync: Literal["time", "index"] | None = None
-    tolerance_s: float | None = None
-    fps: float | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the session: the take's folder."""
-        return self.capture.name
+Measure = (
+    Literal["crop_pck_0.05", "crop_pck_0.1", "crop_pck_0.2", "crop_auc"]
+    | Literal[
+        "picture_pck_0.05", "picture_pck_0.1", "picture_pck_0.2", "picture_auc", "detection_rate"
+    ]
+)
 
 
 class StopConfig(Config):

@@ -8,15 +8,18 @@ import numpy as np
 
 from multiview.association import assign_hands
 from multiview.bootstrap.labels import LabelConfig, pseudo_labels
+from multiview.bootstrap.samples import samples_of
 from multiview.bootstrap.select import SelectConfig, select_labels
 from multiview.bootstrap.table import empty_selection
 from multiview.capture import Capture
 from multiview.core import Points3D
 from multiview.errors import InputError
-from multiview.formats.coco import write_coco
+from multiview.formats.coco import image_name, write_coco
+from multiview.formats.datasets.parquet import FILE as SAMPLES
 from multiview.formats.detections_parquet import read_detections
 from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import read_rig
+from multiview.formats.samples_parquet import write_samples
 from multiview.progress import progress_bar, say
 from multiview.stage import Stage, file_digest
 from multiview.stages.pictures import write_image, write_pictures
@@ -42,9 +45,14 @@ def run_label(
     max_false_label_rate: float | None = None,
     pictures: bool = True,
     video: bool = False,
+    session: str = "",
+    subject: str = "",
+    iteration: int = 0,
     force: bool = False,
 ) -> Path:
-    """Write ``coco.json``, ``images/<camera>/<frame>.jpg``, ``selection.csv`` and reports.
+    """Write a dataset: ``samples.parquet``, ``images/<camera>/<frame>.jpg``, and its reports.
+
+    ``samples.parquet`` holds every label with what made it; ``coco.json`` is for other programs.
 
     Parameters
     ----------
@@ -65,6 +73,10 @@ def run_label(
         frames otherwise.
     video
         Write ``overlay/<camera>.mp4`` too.
+    session, subject
+        Names of the take and of the person, kept with every label.
+    iteration
+        Round of bootstrapping.
     force
         Replace an older, different result.
 
@@ -86,7 +98,12 @@ def run_label(
     }
     if select.risk.model is not None:
         inputs["risk_model"] = file_digest(select.risk.model)
-    options = {"pictures": pictures, "video": video, "max_false_label_rate": max_false_label_rate}
+    options: dict[str, object] = {
+        "pictures": pictures,
+        "video": video,
+        "max_false_label_rate": max_false_label_rate,
+    }
+    options |= {"session": session, "subject": subject, "iteration": iteration}
     stage = Stage(
         "label", config.model_dump() | options | {"select": select.model_dump()}, inputs, out, force
     )
@@ -107,10 +124,20 @@ def run_label(
         if not selection.labels.any():
             raise empty_selection(selection)
     labels = pseudo_labels(
-        points, dets, rig, config, pictures=capture.index >= 0, selection=selection
+        points,
+        dets,
+        rig,
+        config,
+        pictures=capture.index >= 0,
+        iteration=iteration,
+        selection=selection,
     )
     write_selection_report(selection, points, max_false_label_rate, stage.work)
     write_coco(labels, stage.work / "coco.json")
+    samples = samples_of(
+        labels, points, dets, rig, image_name=image_name, session=session, subject=subject
+    )
+    write_samples(samples, stage.work / SAMPLES)
     if pictures:
         with progress_bar() as progress:
             wanted = np.asarray(labels.keep.any(-1), np.bool_)

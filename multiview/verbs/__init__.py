@@ -1,6 +1,7 @@
 """The verbs of the command line: what each takes, as a strict configuration that can run."""
 
 from multiview.config import Config
+from multiview.verbs.bootstrap import Bootstrap
 from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
 from multiview.verbs.dataset import (
@@ -32,6 +33,7 @@ VERBS: dict[str, type[Config]] = {
     "dataset check": DatasetCheck,
     "dataset info": DatasetInfo,
     "train": Train,
+    "bootstrap": Bootstrap,
     "evaluate": Evaluate,
     "convert": Convert,
     "models": Models,

@@ -50,12 +50,15 @@ def score(truth, crops, picture):
 
 def test_errors_are_shares_of_the_longer_side():
     truth = hand()[None]
-    off = truth + [[3.0, 0]]  # 3 of 40 px: 0.075
-    got = score(truth, off, truth + [[9.0, 0]])  # 0.225
+    off = truth + np.array([3.0, 0])  # 3 of 40 px: 0.075
+    got = score(truth, off, truth + np.array([9.0, 0]))  # 0.225
     np.testing.assert_allclose(got.crop_error, 0.075)
     figures = got.figures()
     assert (figures["crop_pck_0.05"], figures["crop_pck_0.1"]) == (0.0, 1.0)
-    assert (figures["picture_pck_0.2"], figures["picture_auc"]) == (0.0, pytest.approx(0.25, abs=0.02))
+    assert (figures["picture_pck_0.2"], figures["picture_auc"]) == (
+        0.0,
+        pytest.approx(0.25, abs=0.02),
+    )
     assert figures["detection_rate"] == 1.0
 
 
