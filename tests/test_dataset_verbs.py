@@ -212,12 +212,14 @@ def many(root: Path, n: int) -> HandSamples:
     import cv2
 
     root.mkdir()
-    cv2.imwrite(str(root / "p.png"), np.zeros((8, 8, 3), np.uint8))
+    cv2.imwrite(str(root / "0.png"), np.zeros((8, 8, 3), np.uint8))
+    for number in range(1, n):
+        (root / f"{number}.png").hardlink_to(root / "0.png")
     xy = np.random.default_rng(0).uniform(0, 7, (n, 21, 2))
     return make_samples(
         xy_px=xy,
         visibility=np.full((n, 21), 2),
-        image=["p.png"] * n,
+        image=[f"{number}.png" for number in range(n)],
         size_wh=np.full((n, 2), 8),
         right=np.ones(n),
         frame_id=np.arange(n),

@@ -270,12 +270,13 @@ def test_sessions_are_joined(tmp_path: Path) -> None:
     assert set(again.session) == {"one", "two"}
 
 
-def test_joined_samples_keep_their_cameras(take: tuple[HandSamples, Path]) -> None:
-    samples = take[0]
-    both = concatenate([samples, samples.take(slice(0, 4))])
-    for n, m in ((0, 0), (3, 3), (len(samples) + 2, 2)):
-        assert camera_of(both, n) == camera_of(samples, m)
-        assert both.views_of(n, 4) == samples.views_of(m, 4)
+def test_joined_samples_keep_their_cameras(take: tuple[HandSamples, Path], tmp_path: Path) -> None:
+    samples, other = take[0], make_take(tmp_path, distortion=0.5)
+    both = concatenate([samples, other])
+    for n in (0, 3, 5):
+        assert camera_of(both, n) is camera_of(samples, n)
+        assert camera_of(both, len(samples) + n) is camera_of(other, n)
+        assert both.views_of(len(samples) + n, 4) == other.views_of(n, 4)
 
 
 def test_more_than_eight_views_are_traced() -> None:
