@@ -127,6 +127,8 @@ def spoil(path: Path, kind: str) -> None:
     images[0].unlink()  # a link: the take's own picture stays as it is
     if kind == "picture damaged":
         images[0].write_bytes(data[: len(data) // 2])
+    elif kind == "its digest does not hold":  # another picture of the same size
+        images[0].write_bytes(images[1].read_bytes())
     else:
         import cv2
 
@@ -140,6 +142,7 @@ def spoil(path: Path, kind: str) -> None:
         "picture damaged",
         "picture of another size",
         "changed since it was written",
+        "its digest does not hold",
     ],
 )
 def test_check_finds(kind: str, lab: Path, tmp_path: Path, capsys) -> None:

@@ -46,6 +46,11 @@ def write_panoptic(samples: HandSamples, folder: Path, pictures: Pictures) -> No
     only_sides(samples, "panoptic")
     needs_3d(samples, "panoptic")
     sessions = samples.session.tolist()
+    if len({safe_name(session) for session in sessions}) < len(set(sessions)):
+        raise InputError(
+            f"two sessions would be one folder: {', '.join(sorted(set(sessions)))}",
+            "name them by letters, digits, - and _",
+        )
     for session in sorted(set(sessions)):
         part = samples.take(np.flatnonzero(samples.session == session))
         rigs = set(part.rig_digest.tolist())

@@ -302,3 +302,28 @@ def test_slp_without_sleap_io_names_the_extra(
     with pytest.raises(InputError, match=r"sleap-io\n.*multiview-bootstrapping\[sleap\]"):
         save_dataset(samples, tmp_path / "d", "slp", pictures=root)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_nothing(
+    take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from multiview.formats.datasets.pictures import Pictures
+
+    samples, root = take
+    old = save_dataset(samples, tmp_path / "d", "coco", pictures=root)
+    digest = load_dataset(old).digest
+    real, count = Pictures.place, [0]
+
+    def place(self: Pictures, *arguments: Any) -> None:
+        count[0] += 1
+        if count[0] > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, *arguments)
+
+    monkeypatch.setattr(Pictures, "place", place)
+    with pytest.raises(InputError, match=r"cannot be written \(No space left.*\n.*free some space"):
+        save_dataset(samples.take(slice(0, 9)), old, "coco", pictures=root, force=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["d"]
+    assert load_dataset(old).digest == digest
