@@ -76,6 +76,33 @@ def test_a_take_becomes_a_dataset(lab: Path, tmp_path: Path, capsys) -> None:
         assert samples.residual_px[n, 4] == points.err_px[view, f, int(samples.right[n]), 4]
 
 
+def test_pictures_of_videos_are_extracted_once(lab: Path, tmp_path: Path) -> None:
+    import av
+    import cv2
+
+    (tmp_path / "films").mkdir()
+    for name in small_rig().names:
+        with av.open(str(tmp_path / "films" / f"{name}.mp4"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=30)
+            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+            stream.bit_rate = 8_000_000
+            for file in sorted((lab / "take one" / name).iterdir()):
+                frame = av.VideoFrame.from_ndarray(cv2.imread(str(file)), format="bgr24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    inputs = ("--detections", lab / "detect", "--points", lab / "tri", "--out", tmp_path / "d")
+    assert run("make", tmp_path / "films", *inputs) == 0
+    found = load_dataset(tmp_path / "d")
+    assert set(found.samples.session) == {"films"}
+    assert len(list((tmp_path / "d").rglob("*.jpg"))) == 12
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "films"]
+    # the right frame of the right camera: its dots are where the labels are
+    for n in range(len(found.samples)):
+        picture = found.pictures.read(found.samples.image[n])
+        x, y = np.rint(found.samples.xy_px[n][found.samples.labelled[n]]).astype(int).T
+        assert np.median(picture[y, x, 0]) > 150
+
+
 def test_convert_split_check_and_info(lab: Path, tmp_path: Path, capsys) -> None:
     assert make(lab, tmp_path / "d") == 0
     split = ("--split.by", "time", "--split.block-s", 1, "--split.gap-s", 0, "--split.fps", 1)

@@ -246,6 +246,8 @@ def open_dataset(path: str | Path, format: str = "") -> Dataset:
         If its layout is unknown, or an entry cannot be read; names file and entry.
     """
     path = Path(path)
+    if path.name in {MANIFEST, yolo.FILE}:
+        path = path.parent
     about = read_json(path / MANIFEST) if (path / MANIFEST).is_file() else {}
     about = about if isinstance(about, dict) else {}
     name = format or about.get("layout") or detect_layout(path)
