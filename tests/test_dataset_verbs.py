@@ -125,6 +125,20 @@ def test_convert_split_check_and_info(lab: Path, tmp_path: Path, capsys) -> None
     assert "R (" in out
 
 
+def test_a_configuration_file_may_leave_out_what_the_line_gives(
+    lab: Path, tmp_path: Path, capsys
+) -> None:
+    assert make(lab, tmp_path / "d") == 0
+    config = tmp_path / "split.yaml"
+    shares = "{learn: 0.5, judge: 0.5}"
+    config.write_text(f"split: {{by: time, block_s: 1, gap_s: 0, fps: 1, shares: {shares}}}\n")
+    assert run("split", tmp_path / "d", "--out", tmp_path / "s", "--config", config) == 0
+    assert set(load_dataset(tmp_path / "s").samples.split) == {"learn", "judge"}
+    config.write_text("split: {by: tme}\n")
+    assert run("split", tmp_path / "d", "--out", tmp_path / "t", "--config", config) == 2
+    assert "split.yaml: split.by" in capsys.readouterr().err
+
+
 def test_a_label_folder_is_a_dataset(lab: Path, tmp_path: Path, capsys) -> None:
     """`multiview label` writes what `dataset convert` reads."""
     inputs = ("--detections", lab / "detect", "--points", lab / "tri", "--out", tmp_path / "label")
