@@ -76,6 +76,33 @@ def test_a_take_becomes_a_dataset(lab: Path, tmp_path: Path, capsys) -> None:
         assert samples.residual_px[n, 4] == points.err_px[view, f, int(samples.right[n]), 4]
 
 
+def test_pictures_of_videos_are_extracted_once(lab: Path, tmp_path: Path) -> None:
+    import av
+    import cv2
+
+    (tmp_path / "films").mkdir()
+    for name in small_rig().names:
+        with av.open(str(tmp_path / "films" / f"{name}.mp4"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=30)
+            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+            stream.bit_rate = 8_000_000
+            for file in sorted((lab / "take one" / name).iterdir()):
+                frame = av.VideoFrame.from_ndarray(cv2.imread(str(file)), format="bgr24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    inputs = ("--detections", lab / "detect", "--points", lab / "tri", "--out", tmp_path / "d")
+    assert run("make", tmp_path / "films", *inputs) == 0
+    found = load_dataset(tmp_path / "d")
+    assert set(found.samples.session) == {"films"}
+    assert len(list((tmp_path / "d").rglob("*.jpg"))) == 12
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "films"]
+    # the right frame of the right camera: its dots are where the labels are
+    for n in range(len(found.samples)):
+        picture = found.pictures.read(found.samples.image[n])
+        x, y = np.rint(found.samples.xy_px[n][found.samples.labelled[n]]).astype(int).T
+        assert np.median(picture[y, x, 0]) > 150
+
+
 def test_convert_split_check_and_info(lab: Path, tmp_path: Path, capsys) -> None:
     assert make(lab, tmp_path / "d") == 0
     split = ("--split.by", "time", "--split.block-s", 1, "--split.gap-s", 0, "--split.fps", 1)
@@ -96,6 +123,20 @@ def test_convert_split_check_and_info(lab: Path, tmp_path: Path, capsys) -> None
         out = capsys.readouterr().out
         assert load_dataset(tmp_path / name).digest in out
     assert "R (" in out
+
+
+def test_a_configuration_file_may_leave_out_what_the_line_gives(
+    lab: Path, tmp_path: Path, capsys
+) -> None:
+    assert make(lab, tmp_path / "d") == 0
+    config = tmp_path / "split.yaml"
+    shares = "{learn: 0.5, judge: 0.5}"
+    config.write_text(f"split: {{by: time, block_s: 1, gap_s: 0, fps: 1, shares: {shares}}}\n")
+    assert run("split", tmp_path / "d", "--out", tmp_path / "s", "--config", config) == 0
+    assert set(load_dataset(tmp_path / "s").samples.split) == {"learn", "judge"}
+    config.write_text("split: {by: tme}\n")
+    assert run("split", tmp_path / "d", "--out", tmp_path / "t", "--config", config) == 2
+    assert "split.yaml: split.by" in capsys.readouterr().err
 
 
 def test_a_label_folder_is_a_dataset(lab: Path, tmp_path: Path, capsys) -> None:
@@ -127,6 +168,8 @@ def spoil(path: Path, kind: str) -> None:
     images[0].unlink()  # a link: the take's own picture stays as it is
     if kind == "picture damaged":
         images[0].write_bytes(data[: len(data) // 2])
+    elif kind == "its digest does not hold":  # another picture of the same size
+        images[0].write_bytes(images[1].read_bytes())
     else:
         import cv2
 
@@ -140,6 +183,7 @@ def spoil(path: Path, kind: str) -> None:
         "picture damaged",
         "picture of another size",
         "changed since it was written",
+        "its digest does not hold",
     ],
 )
 def test_check_finds(kind: str, lab: Path, tmp_path: Path, capsys) -> None:
@@ -212,12 +256,14 @@ def many(root: Path, n: int) -> HandSamples:
     import cv2
 
     root.mkdir()
-    cv2.imwrite(str(root / "p.png"), np.zeros((8, 8, 3), np.uint8))
+    cv2.imwrite(str(root / "0.png"), np.zeros((8, 8, 3), np.uint8))
+    for number in range(1, n):
+        (root / f"{number}.png").hardlink_to(root / "0.png")
     xy = np.random.default_rng(0).uniform(0, 7, (n, 21, 2))
     return make_samples(
         xy_px=xy,
         visibility=np.full((n, 21), 2),
-        image=["p.png"] * n,
+        image=[f"{number}.png" for number in range(n)],
         size_wh=np.full((n, 2), 8),
         right=np.ones(n),
         frame_id=np.arange(n),

@@ -169,12 +169,11 @@ def run_split_dataset(
 def _joined(
     sources: Sequence[Path], format: str, pictures: Path | None
 ) -> tuple[HandSamples, Pictures, str]:
+    if pictures is not None and len(sources) > 1:
+        raise InputError("--pictures is for one dataset", "convert one after the other")
     found = [load_dataset(path, format) for path in sources]
     samples, where = join(found)
-    if pictures is not None:
-        if len(found) > 1:
-            raise InputError("--pictures is for one dataset", "convert one after the other")
-        where = Pictures.below(pictures)
+    where = where if pictures is None else Pictures.below(pictures)
     return samples, where, " ".join(d.digest for d in found if d.digest)
 
 

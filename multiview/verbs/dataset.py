@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from tyro.conf import Positional
 
 from multiview.bootstrap.labels import LabelConfig
@@ -62,13 +62,30 @@ class DatasetMake(Config):
         )
 
 
-class DatasetConvert(Config):
-    """Join datasets and write them in another format, pictures linked."""
+class _FromDatasets(Config):
+    """Options of the verbs that make a dataset of others."""
 
     sources: Positional[tuple[Path, ...]]
     """Datasets of any format, or folders of `multiview label`."""
     out: Path
     """New folder; `name.coco` says its format."""
+    hands: Hands = "all"
+    """Which hands to keep: all, known (left or right), left, right."""
+    complete: bool = False
+    """Keep only hands that have all keypoints in 3D."""
+    force: bool = False
+    """Replace a dataset that is there."""
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        """Let a configuration file name one dataset, or list some."""
+        return [str(value)] if isinstance(value, str | Path) else value
+
+
+class DatasetConvert(_FromDatasets):
+    """Join datasets and write them in another format, pictures linked."""
+
     format: str = ""
     """parquet, coco, yolo, wholebody, hand_labels, panopticdb, freihand, interhand, panoptic, slp,
     deeplabcut, webdataset (docs/formats.md)."""
@@ -76,12 +93,6 @@ class DatasetConvert(Config):
     """Format of the sources, where their files do not tell."""
     pictures: Path | None = None
     """Folder of the pictures, where they are not in the dataset."""
-    hands: Hands = "all"
-    """Which hands to keep: all, known (left or right), left, right."""
-    complete: bool = False
-    """Keep only hands that have all keypoints in 3D."""
-    force: bool = False
-    """Replace a dataset that is there."""
 
     def run(self) -> None:
         """Run the verb."""
@@ -98,22 +109,12 @@ class DatasetConvert(Config):
         )
 
 
-class DatasetSplit(Config):
+class DatasetSplit(_FromDatasets):
     """Divide datasets into train, val and test by session, subject or time, never by frame."""
 
-    sources: Positional[tuple[Path, ...]]
-    """Datasets of any format."""
-    out: Path
-    """New folder."""
     format: str = "parquet"
     """See `dataset convert`."""
     split: SplitConfig = SplitConfig()
-    hands: Hands = "all"
-    """Which hands to keep: all, known (left or right), left, right."""
-    complete: bool = False
-    """Keep only hands that have all keypoints in 3D."""
-    force: bool = False
-    """Replace a dataset that is there."""
 
     def run(self) -> None:
         """Run the verb."""

@@ -54,7 +54,7 @@ def write_freihand(samples: HandSamples, folder: Path, pictures: Pictures) -> No
 
 
 def read_freihand(folder: Path) -> Loaded:
-    """Read every split of a folder.
+    """Read every split of a folder; of pictures with several backgrounds, the first.
 
     Raises
     ------
@@ -76,17 +76,18 @@ def read_freihand(folder: Path) -> Loaded:
             for n, (xyz, K) in enumerate(zip(points, matrices, strict=True)):
                 where = f"{path}: [{n}]"
                 picture = folder / name / "rgb" / f"{n:08d}.jpg"
+                size = size_of(picture)
                 K_px = points_of(K, 1, 9, f"{lens_path}: [{n}]").reshape(3, 3)
-                key = K_px.tobytes() + repr(size_of(picture)).encode()
+                key = K_px.tobytes() + repr(size).encode()
                 if key not in cameras:
                     cameras[key] = len(rows.cameras)
-                    rows.cameras.append(_camera(K_px, size_of(picture)))
+                    rows.cameras.append(_camera(K_px, size))
                 xyz_m = points_of(xyz, 21, 3, where)
                 xy, seen = label_3d(rows.cameras[cameras[key]], xyz_m)
                 rows.add(
                     where,
                     picture.relative_to(folder).as_posix(),
-                    size_of(picture),
+                    size,
                     xy,
                     visibility=seen,
                     right=1.0,

@@ -73,14 +73,14 @@ def read_hand_labels(folder: Path) -> Loaded:
         with parsing(path, "hand_labels"):
             points = points_of(data["hand_pts"], 21, 3, str(path))
             flags = flags_of(data["is_left"] * np.ones(1), (0, 1), f"{path}: is_left")
-            valid = flags_of(points[:, 2], (0, 1), str(path))
+            valid = flags_of(points[:, 2], (0, 1, 2), str(path)) == 1
         above = path.parent.name if path.parent != folder else ""
         rows.add(
             str(path),
             picture.relative_to(folder).as_posix(),
             size_of(picture),
             points[:, :2],
-            visibility=2 * valid,
+            visibility=np.where(valid, 2, 0),
             right=1.0 - flags[0],
             split=split_of(above.removeprefix(PREFIX)) if above.startswith(PREFIX) else "",
         )

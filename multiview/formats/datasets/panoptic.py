@@ -2,7 +2,7 @@
 
 ``<seq>/calibration_<seq>.json`` has a list of cameras with ``K``, ``distCoef`` (5), ``R``, ``t``,
 ``X_cam = R X + t``, centimetres; ``<seq>/hdImgs/<cam>/<cam>_00000012.jpg`` the pictures. A hand has
-``landmarks`` (63 numbers, cm, world), ``validity`` [21], ``visibility`` [21] (numbers of the
+``landmarks`` (63 numbers, cm, world), ``validity`` [21], ``visibility`` [21] (numbers of the HD
 cameras that see the point), ``averageScore`` [21] (here the labels' mean weight) and
 ``averageReproError`` [21] (px). Lenses of other models than five coefficients become pictures
 without distortion. A session is a sequence with one rig.
@@ -46,6 +46,11 @@ def write_panoptic(samples: HandSamples, folder: Path, pictures: Pictures) -> No
     only_sides(samples, "panoptic")
     needs_3d(samples, "panoptic")
     sessions = samples.session.tolist()
+    if len({safe_name(session) for session in sessions}) < len(set(sessions)):
+        raise InputError(
+            f"two sessions would be one folder: {', '.join(sorted(set(sessions)))}",
+            "name them by letters, digits, - and _",
+        )
     for session in sorted(set(sessions)):
         part = samples.take(np.flatnonzero(samples.session == session))
         rigs = set(part.rig_digest.tolist())
@@ -145,7 +150,9 @@ def read_panoptic(folder: Path) -> Loaded:
     rows = Rows(folder)
     for path in sorted([*folder.glob("calibration_*.json"), *folder.glob("*/calibration_*.json")]):
         with parsing(path, "CMU Panoptic"):
-            cameras = [_read_camera(c) for c in read_json(path)["cameras"]]
+            # visibility counts the HD cameras, of which alone there are labels
+            listed = read_json(path)["cameras"]
+            cameras = [_read_camera(c) for c in listed if c.get("type", "hd") == "hd"]
         first = len(rows.cameras)
         rows.cameras += cameras
         shots = {

@@ -79,7 +79,7 @@ def read_panopticdb(folder: Path) -> Loaded:
                 entry["img_paths"],
                 (int(entry["img_width"]), int(entry["img_height"])),
                 points[:, :2],
-                visibility=2 * flags_of(points[:, 2], (0, 1), where),
+                visibility=np.where(flags_of(points[:, 2], (0, 1, 2), where) == 1, 2, 0),
                 right=1.0,
                 split="val" if entry.get("isValidation") else "train",
             )

@@ -6,9 +6,10 @@ import hashlib
 import os
 import shutil
 import tarfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -50,6 +51,7 @@ class Pictures:
     roots: Mapping[str, Path]
     tars: dict[Path, tarfile.TarFile] = field(default_factory=dict)
     placed: dict[tuple[str, str, bool], Path] = field(default_factory=dict)
+    owners: dict[Path, str] = field(default_factory=dict)
 
     @classmethod
     def below(cls, root: Path) -> Pictures:
@@ -113,7 +115,18 @@ class Pictures:
             Where to; there already: nothing is done. A JPEG is made of other pictures.
         camera
             Whose distortion to remove; None leaves the picture as it is.
+
+        Raises
+        ------
+        InputError
+            If the picture is missing, or another one was put there.
         """
+        if self.owners.setdefault(target, image) != image:
+            raise InputError(
+                f"{image} and {self.owners[target]} are both the picture of one camera and frame "
+                f"({target.name})",
+                "crops go to parquet, coco, yolo, wholebody, hand_labels, panopticdb or freihand",
+            )
         if target.exists():
             return
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +180,8 @@ def straightened(image: U8, camera: Camera) -> U8:
 def picture_names(samples: HandSamples, suffix: str = "") -> list[str]:
     """Name a picture for each sample below a new folder, ``session/camera/000012.jpg``.
 
-    Hands of one picture share its name; without session and camera the old path is kept.
+    Hands of one picture share its name; without session and camera the old path is kept. Several
+    pictures of a camera and frame (crops) are numbered.
 
     Parameters
     ----------
@@ -175,30 +189,21 @@ def picture_names(samples: HandSamples, suffix: str = "") -> list[str]:
         N hands.
     suffix
         Of all; empty keeps each picture's own.
-
-    Raises
-    ------
-    InputError
-        If two pictures would get one name.
     """
     columns = (samples.image, samples.session, samples.camera, samples.frame_id)
     found: dict[str, str] = {}
-    owner: dict[str, str] = {}
+    taken: Counter[str] = Counter()
     names = []
     for image, session, camera, frame in zip(*(c.tolist() for c in columns), strict=True):
         if image not in found:
-            old = image.rsplit(".", 1)
-            end = suffix or f".{old[1].lower()}"
+            old = PurePosixPath(image)
             known = [safe_name(part) for part in (session, camera) if part]
-            parts = [*known, f"{frame:06d}"] if known else map(safe_name, old[0].split("/"))
-            found[image] = "/".join(parts) + end
-            other = owner.setdefault(found[image], image)
-            if other != image:
-                raise InputError(
-                    f"pictures {other} and {image} are both frame {frame} of session {session!r}, "
-                    f"camera {camera!r}",
-                    "give every take a session of its own",
-                )
+            # a crop out of a shard is no member of one any more
+            kept = [safe_name(part.removesuffix(".tar")) for part in old.with_suffix("").parts]
+            stem = "/".join([*known, f"{frame:06d}"] if known else kept)
+            taken[stem] += 1
+            stem += f"-{taken[stem]}" if taken[stem] > 1 else ""
+            found[image] = stem + (suffix or old.suffix.lower())
         names.append(found[image])
     return names
 

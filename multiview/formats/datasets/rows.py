@@ -68,7 +68,7 @@ class Rows:
             If the picture's path leads out of the dataset, or the size is none.
         """
         parts = image.replace("\\", "/").split("/")
-        if image.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or not parts[-1]:
+        if any(p in {"", ".."} or ":" in p for p in parts):
             raise InputError(
                 f"{where}: the picture {image!r} lies outside the dataset",
                 "name pictures by their path below the dataset's folder",

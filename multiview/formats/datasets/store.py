@@ -246,6 +246,8 @@ def open_dataset(path: str | Path, format: str = "") -> Dataset:
         If its layout is unknown, or an entry cannot be read; names file and entry.
     """
     path = Path(path)
+    if path.name in {MANIFEST, yolo.FILE}:
+        path = path.parent
     about = read_json(path / MANIFEST) if (path / MANIFEST).is_file() else {}
     about = about if isinstance(about, dict) else {}
     name = format or about.get("layout") or detect_layout(path)
@@ -281,12 +283,33 @@ def load_dataset(path: str | Path, format: str = "") -> Dataset:
 
 
 def join(datasets: Sequence[Dataset]) -> tuple[HandSamples, Pictures]:
-    """Join datasets; pictures are named by the dataset's number and their old path."""
+    """Join datasets; pictures are named by the dataset's number and their old path.
+
+    Raises
+    ------
+    InputError
+        If there are none, their skeletons differ, or a hand of one frame is in two of them.
+    """
     if len(datasets) == 1:
         return datasets[0].samples, datasets[0].pictures
+    _refuse_overlap(datasets)
     parts = []
     for number, d in enumerate(datasets):
         names = [f"{number}/{image}" for image in d.samples.image.tolist()]
         parts.append(replace(d.samples, image=np.array(names, np.str_)))
     roots = {str(number): d.pictures.roots[""] for number, d in enumerate(datasets)}
     return concatenate(parts), Pictures(roots)
+
+
+def _refuse_overlap(datasets: Sequence[Dataset]) -> None:
+    seen: dict[tuple[Any, ...], int] = {}
+    for number, d in enumerate(datasets):
+        s = d.samples
+        columns = (s.session, s.camera, s.frame_id, np.nan_to_num(s.right, nan=-1))
+        for key in set(zip(*(c.tolist() for c in columns), strict=True)):
+            if key[0] and seen.setdefault(key, number) != number:
+                raise InputError(
+                    f"two of the datasets have the same hand: session {key[0]!r}, camera "
+                    f"{key[1]!r}, frame {key[2]}",
+                    "join each take once, and give every take a session of its own",
+                )

@@ -109,10 +109,23 @@ def read_yolo(folder: Path) -> Loaded:
         classes = len(data["names"])
         folders = {data[s]: s for s in ("test", "val", "train") if data.get(s)}
         for place, role in sorted(folders.items(), key=lambda item: item[0]):
-            images = folder / str(data.get("path", ".")) / place
+            images = _images(folder, str(data.get("path", "")), place)
             split = split_of(Path(place).name) if len(folders) == 1 else role
             _read_split(rows, folder, images, split, (k, width, classes), order)
     return rows.loaded()
+
+
+def _images(folder: Path, root: str, place: str) -> Path:
+    """Find a split's pictures: below `path`, or beside ``data.yaml`` where that was moved."""
+    # ../train/images is written for train/images by some tools
+    tails = [place, place.removeprefix("../")]
+    for path in [folder / root / place, *(folder / tail for tail in tails)]:
+        if path.is_dir() and path.resolve().is_relative_to(folder.resolve()):
+            return folder / path.resolve().relative_to(folder.resolve())
+    raise InputError(
+        f"{folder / FILE}: its pictures {place} are not in {folder}",
+        "copy them there, or correct the path in data.yaml",
+    )
 
 
 def _check_flip(path: Path, flip: list[int], k: int) -> None:

@@ -17,22 +17,28 @@ from multiview.synth import make_hand_motion, make_rig
 CAMERAS, FRAMES, SIZE = 3, 4, (320, 240)
 
 
+# Moves labels by up to 3 px, wider than the dots, and stays monotonic to the corners.
+DIST = np.array([-2.0, 0.0, 0.004, -0.003, 0.0])
+
+
 def small_rig(distortion: float = 1.0) -> Rig:
-    return make_rig(
-        np.random.default_rng(0), CAMERAS, view_m=0.5, size_wh=SIZE, distortion=distortion
-    )
+    rig = make_rig(np.random.default_rng(0), CAMERAS, view_m=0.5, size_wh=SIZE)
+    lenses = [replace(c.intrinsics, dist=distortion * DIST) for c in rig.cameras]
+    cameras = [replace(c, intrinsics=i) for c, i in zip(rig.cameras, lenses, strict=True)]
+    return replace(rig, cameras=tuple(cameras))
 
 
 def exact_points(rig: Rig) -> tuple[Detections, Points3D]:
     """Detections that are exact, and the 3D they come from; some views did not see some points."""
     xyz = make_hand_motion(np.random.default_rng(1), FRAMES, 2)
+    xyz[0, 0, 20] = xyz[1, 1, 8] = np.nan  # not triangulated
     xy = rig.project(xyz)
     shape = xy.shape[:-1]
     inlier = np.random.default_rng(2).random(shape) < 0.7
     times = np.arange(FRAMES) / 30 + np.arange(CAMERAS)[:, None] * 1e-3
     dets = Detections(
         xy_px=xy,
-        conf=np.ones(shape),
+        conf=np.isfinite(xy).all(-1).astype(float),
         camera_names=rig.names,
         frame_ids=np.array([3, 4, 70, 71]),
         times=times,
@@ -44,7 +50,7 @@ def exact_points(rig: Rig) -> tuple[Detections, Points3D]:
     points = Points3D(
         xyz_world=xyz,
         cov=np.broadcast_to(np.eye(3) * 1e-6, (*xyz.shape, 3)),
-        inlier=inlier,
+        inlier=inlier & np.isfinite(xyz).all(-1),
         err_px=np.random.default_rng(3).random(shape),
         voted=np.ones(xyz.shape[:-1], np.bool_),
         frame_ids=dets.frame_ids,

@@ -92,7 +92,11 @@ def put(key: str, at: int, value: float) -> Callable[[dict[str, Any]], None]:
         ("wholebody", cut("righthand_kpts"), r"annotations\[0\].*righthand: holds 60 numbers"),
         ("wholebody", put("righthand_kpts", 5, 3), "flag 3"),
         ("hand_labels", cut("hand_pts", 1), r"_r\.json: holds 60 numbers, expected 63"),
-        ("hand_labels", put("hand_pts", 2, 0.5), r"_r\.json: has the flag 0.5, allowed are 0, 1"),
+        (
+            "hand_labels",
+            put("hand_pts", 2, 0.5),
+            r"_r\.json: has the flag 0.5, allowed are 0, 1",
+        ),
         ("hand_labels", lambda d: d.update(is_left=2), "is_left: has the flag 2"),
         ("panopticdb", cut("joint_self", 1), r"root\[0\]: holds 60 numbers"),
         ("panopticdb", put("joint_self", 1, 4000), r"root\[0\]: label outside the image"),
@@ -302,3 +306,59 @@ def test_slp_without_sleap_io_names_the_extra(
     with pytest.raises(InputError, match=r"sleap-io\n.*multiview-bootstrapping\[sleap\]"):
         save_dataset(samples, tmp_path / "d", "slp", pictures=root)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_nothing(
+    take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from multiview.formats.datasets.pictures import Pictures
+
+    samples, root = take
+    old = save_dataset(samples, tmp_path / "d", "coco", pictures=root)
+    digest = load_dataset(old).digest
+    real, count = Pictures.place, [0]
+
+    def place(self: Pictures, *arguments: Any) -> None:
+        count[0] += 1
+        if count[0] > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, *arguments)
+
+    monkeypatch.setattr(Pictures, "place", place)
+    with pytest.raises(InputError, match=r"cannot be written \(No space left.*\n.*free some space"):
+        save_dataset(samples.take(slice(0, 9)), old, "coco", pictures=root, force=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["d"]
+    assert load_dataset(old).digest == digest
+
+
+@pytest.mark.parametrize("place", ["../images/train", "../elsewhere/images/train"])
+def test_yolo_pictures_are_found_where_other_tools_say(
+    place: str, written: Callable[[str], Path]
+) -> None:
+    path = written("yolo")
+    file = path / "data.yaml"
+    text = file.read_text().replace("train: images/train", f"train: {place}")
+    file.write_text("path: ../datasets/hands\n" + text)
+    if "elsewhere" in place:
+        with pytest.raises(InputError, match=r"its pictures \.\./elsewhere/images/train are"):
+            load_dataset(file)
+    else:
+        assert set(load_dataset(file).samples.split) == {"train", "val"}
+
+
+def test_panoptic_counts_hd_cameras_only(written: Callable[[str], Path]) -> None:
+    """Genuine calibrations list 480 VGA cameras first; visibility does not count them."""
+    path = written("panoptic")
+    wanted = load_dataset(path).samples
+    (file,) = path.glob("*/calibration_*.json")
+
+    def add(data: dict[str, Any]) -> None:
+        vga = data["cameras"][0] | {"name": "01_01", "type": "vga"}
+        data["cameras"] = [vga, vga | {"name": "01_02"}, *data["cameras"]]
+
+    edit(file, add)
+    again = load_dataset(path).samples
+    np.testing.assert_array_equal(again.visibility, wanted.visibility)
+    np.testing.assert_array_equal(again.xy_px, wanted.xy_px)

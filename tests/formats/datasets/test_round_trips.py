@@ -14,6 +14,7 @@ from dataset_take import camera_of, make_take
 
 from multiview.core import HandSamples
 from multiview.core.samples import BYTES, FLOATS, INTEGERS, TEXTS, concatenate, hand_box
+from multiview.errors import InputError
 from multiview.formats.datasets import LAYOUTS, load_dataset, save_dataset
 from multiview.formats.datasets.pictures import Pictures
 from multiview.images import read_image
@@ -270,12 +271,13 @@ def test_sessions_are_joined(tmp_path: Path) -> None:
     assert set(again.session) == {"one", "two"}
 
 
-def test_joined_samples_keep_their_cameras(take: tuple[HandSamples, Path]) -> None:
-    samples = take[0]
-    both = concatenate([samples, samples.take(slice(0, 4))])
-    for n, m in ((0, 0), (3, 3), (len(samples) + 2, 2)):
-        assert camera_of(both, n) == camera_of(samples, m)
-        assert both.views_of(n, 4) == samples.views_of(m, 4)
+def test_joined_samples_keep_their_cameras(take: tuple[HandSamples, Path], tmp_path: Path) -> None:
+    samples, other = take[0], make_take(tmp_path, distortion=0.5)
+    both = concatenate([samples, other])
+    for n in (0, 3, 5):
+        assert camera_of(both, n) is camera_of(samples, n)
+        assert camera_of(both, len(samples) + n) is camera_of(other, n)
+        assert both.views_of(len(samples) + n, 4) == other.views_of(n, 4)
 
 
 def test_more_than_eight_views_are_traced() -> None:
@@ -389,3 +391,43 @@ def test_across_file_systems_a_picture_is_copied_once(
     assert len({p.stat().st_ino for p in files}) == len(set(samples.image.tolist()))
     originals = {(root / i).stat().st_ino for i in samples.image.tolist()}
     assert not originals & {p.stat().st_ino for p in files}
+
+
+def test_the_bare_table_by_load_and_save(take: tuple[HandSamples, Path], tmp_path: Path) -> None:
+    from multiview.formats.files import load, save
+
+    again = load(save(take[0], tmp_path / "hands.parquet"))
+    assert isinstance(again, HandSamples)
+    assert again.digest == take[0].digest
+
+
+def test_crops_go_on_to_other_layouts(take: tuple[HandSamples, Path], tmp_path: Path) -> None:
+    """Two hands of one picture are two crops: each keeps its own."""
+    samples, root = take
+    crops = load_dataset(save_dataset(samples, tmp_path / "w", "webdataset", pictures=root))
+    path = save_dataset(crops.samples, tmp_path / "c", "coco", pictures=crops.pictures)
+    found = load_dataset(path)
+    path = save_dataset(found.samples, tmp_path / "p", "parquet", pictures=found.pictures)
+    found = load_dataset(path)
+    assert len(set(found.samples.image.tolist())) == len(samples)
+    np.testing.assert_allclose(found.samples.xy_px, crops.samples.xy_px, atol=TEXT_PX)
+    for n in range(len(samples)):
+        crop = crops.pictures.read_bytes(crops.samples.image[n])
+        assert found.pictures.read_bytes(found.samples.image[n]) == crop
+    with pytest.raises(InputError, match="both the picture of one camera and frame"):
+        save_dataset(crops.samples, tmp_path / "i", "panoptic", pictures=crops.pictures)
+
+
+def test_a_take_is_not_joined_twice(take: tuple[HandSamples, Path], tmp_path: Path) -> None:
+    from multiview.formats.datasets import join
+
+    samples, root = take
+    found = load_dataset(save_dataset(samples, tmp_path / "d", "parquet", pictures=root))
+    with pytest.raises(InputError, match="same hand: session 'take 1'"):
+        join([found, found])
+    sides = []
+    for right in (0, 1):
+        part = samples.take(samples.right == right)
+        path = save_dataset(part, tmp_path / f"{right}", "parquet", pictures=root)
+        sides.append(load_dataset(path))
+    assert len(join(sides)[0]) == len(samples)
