@@ -28,8 +28,9 @@ ALLOWED = {
     "progress": set(),
     "images": BASE,
     "capture": BASE | {"config", "images"},  # capture.yaml
-    # board YAML; which hand is which, where hands instead of a board calibrate
-    "calib": BASE | {"core", "geometry", "config", "association"},
+    "page": BASE,  # style and SVG of the reports
+    # board YAML; which hand is which, where hands instead of a board calibrate; report.html
+    "calib": BASE | {"core", "geometry", "config", "association", "page"},
     "models": BASE | {"core", "config", "progress"},  # model cards; a warning
     "association": BASE | {"core", "geometry"},
     "triangulation": BASE | {"core", "geometry", "association", "config"},
@@ -44,7 +45,9 @@ ALLOWED = {
     # models may not read files, formats know no captures: detections of others in step with a take
     "precomputed": BASE | {"core", "capture", "_image_folder", "formats"},
     # the sheet and the overlay say which hand is which, and draw on the take's own pictures
-    "viz": BASE | {"core", "geometry", "association", "capture", "formats", "progress", "models"},
+    # and draw what is planned
+    "viz": BASE
+    | {"core", "geometry", "association", "bootstrap", "capture", "formats", "progress", "models"},
     "synth": BASE | {"core", "geometry", "calib"},
     "stage": BASE | {"formats"},
 }
@@ -60,6 +63,7 @@ OUTSIDE = {
     "prediction": SCIENCE,
     "guided": SCIENCE | {"pydantic"},
     "bootstrap": SCIENCE | {"pydantic"},
+    "page": {"numpy"},
     "calib": SCIENCE | {"pydantic", "cv2", "threadpoolctl"},
     "models": SCIENCE
     | {"cv2", "pydantic", "yaml", "onnx", "google", "tflite", "flatbuffers", "torch"}
@@ -77,6 +81,7 @@ ONLY = {
     ("guided", "models"): {"multiview.models.base"},
     ("synth", "calib"): {"multiview.calib.board"},  # where the corners of a rendered board lie
     ("viz", "models"): {"multiview.models.base"},
+    ("viz", "bootstrap"): {"multiview.bootstrap.plan_volume"},
     ("viz", "formats"): {"multiview.formats.atomic"},  # videos are written in one step
     ("stage", "formats"): {"multiview.formats.atomic"},
 }

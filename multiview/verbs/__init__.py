@@ -5,6 +5,7 @@ from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models
+from multiview.verbs.plan import PlanVerb
 
 __all__ = ["VERBS"]
 
@@ -19,6 +20,7 @@ VERBS: dict[str, type[Config]] = {
     "triangulate": Triangulate,
     "label": Label,
     "evaluate": Evaluate,
+    "plan": PlanVerb,
     "convert": Convert,
     "models": Models,
     "demo": Demo,
