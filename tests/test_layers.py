@@ -39,6 +39,7 @@ ALLOWED = {
     # reads the crops that 3D asks for: between the take's pictures and the triangulation
     "guided": BASE
     | {"core", "association", "capture", "config", "models", "prediction", "progress"},
+    "evaluation": BASE | {"core", "geometry", "association", "triangulation", "page"},
     "bootstrap": BASE | {"core", "geometry", "models", "config"},
     # rig YAML; folders in natural order
     "formats": BASE | {"core", "config", "_files"},
@@ -62,6 +63,7 @@ OUTSIDE = {
     "triangulation": SCIENCE | {"pydantic"},
     "prediction": SCIENCE,
     "guided": SCIENCE | {"pydantic"},
+    "evaluation": SCIENCE,
     "bootstrap": SCIENCE | {"pydantic"},
     "page": {"numpy"},
     "calib": SCIENCE | {"pydantic", "cv2", "threadpoolctl"},

@@ -73,6 +73,17 @@ def test_map_of_a_rig(tmp_path: Path, capsys):
         (["--rig", "nowhere.yaml", "--out", "x"], "nowhere.yaml"),
         (["--rig", str(RIG), "--out", "x", "--size", "1", "1", "1"], "--centre"),
         (["--rig", str(RIG), "--out", "x", *VOLUME[:2], "-0.2", *VOLUME[3:]], "no box"),
+        (
+            [
+                "--rig",
+                str(RIG),
+                "--out",
+                "x",
+                "--volume",
+                *["100", "200", "100", "200", "100", "200"],
+            ],
+            "unit is m",
+        ),
     ],
 )
 def test_bad_input(arguments, mentions, capsys, tmp_path, monkeypatch):

@@ -27,6 +27,7 @@ from multiview.bootstrap.plan_cameras import (
 from multiview.bootstrap.plan_volume import Box, ErrorMap, error_map, seen_box
 from multiview.bootstrap.planner import Detector, Plan, Targets, plan_views, smallest_rig
 from multiview.core import Rig
+from multiview.errors import InputError
 from multiview.formats.atomic import replacing, write_text
 from multiview.formats.rig_yaml import read_rig
 from multiview.progress import say, say_table
@@ -145,20 +146,22 @@ def run_plan_rig(
     """
     rig = read_rig(rig_path)
     volume = seen_box(rig) if box is None else box
-    config = asdict(detector) | {
-        "volume": [volume.low.tolist(), volume.high.tolist()],
-        "allowed": allowed,
-        "add": add,
-        "aim": aim,
-        "below": below,
-    }
-    known = "" if rig.covariance is None else str(float(np.trace(rig.covariance.matrix)))
-    stage = Stage("plan", config, {"rig": rig.digest, "covariance": known}, out, force)
+    config = asdict(detector) | {"allowed": allowed, "add": add, "aim": aim, "below": below}
+    config["volume"] = [volume.low.tolist(), volume.high.tolist()]
+    known = 0.0 if rig.covariance is None else float(np.trace(rig.covariance.matrix))
+    stage = Stage("plan", config, {"rig": rig.digest, "covariance": f"{known:g}"}, out, force)
     if stage.done:
         say(f"plan: {out} is up to date")
         return out
     with stage.cleared():
         expected = error_map(rig, volume, detector, allowed)
+        if not expected.views.any():
+            raise InputError(
+                f"no camera sees any of the volume from {_place(volume.low)} to "
+                f"{_place(volume.high)}",
+                f"the rig's unit is {rig.unit}; its cameras stand around "
+                f"{_place(rig.centres_world.mean(0))}",
+            )
         survey = Survey(rig, volume, detector, allowed, extra=add)
         candidates = candidate_cameras(rig, volume, below=below)
         start, steps = grow_rig(survey, candidates, add, aim)
@@ -167,10 +170,8 @@ def run_plan_rig(
     advice = _advice(rig, (start, steps), move, twins, (scale, unit, aim))
     figures = _figures(expected, scale)
     lines = _report(rig, volume, detector, figures, (unit, aim)) + [f"- {a}" for a in advice]
-    _write_map(stage.work, expected)
     image = draw_error_map(rig.cameras, expected, [s.camera for s in steps], scale, unit)
-    _write_png(stage.work / "map.png", image)
-    write_text(stage.work / "report.md", "\n".join([*lines, "", "![map](map.png)"]) + "\n")
+    _write(stage.work, expected, image, lines)
     stage.finish(figures | {"unit": unit, "advice": advice})
     for line in [*_spoken(figures, unit), *advice]:
         say(line)
@@ -283,6 +284,13 @@ def _place(xyz: F64) -> str:
     return "(" + ", ".join(f"{x:.2f}" for x in xyz) + ")"
 
 
+def _write(folder: Path, expected: ErrorMap, image: np.ndarray, lines: list[str]) -> None:
+    _write_map(folder, expected)
+    with replacing(folder / "map.png") as temporary:
+        temporary.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    write_text(folder / "report.md", "\n".join([*lines, "", "![map](map.png)"]) + "\n")
+
+
 def _write_map(folder: Path, expected: ErrorMap) -> None:
     arrays = {
         "xyz_world": expected.xyz,
@@ -311,8 +319,3 @@ def _write_map(folder: Path, expected: ErrorMap) -> None:
     ):
         table.writerow([f"{x:.6g}" for x in (*xyz, *row, *worst)])
     write_text(folder / "map.csv", text.getvalue())
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(cv2.imencode(".png", image)[1].tobytes())

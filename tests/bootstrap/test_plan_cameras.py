@@ -83,6 +83,13 @@ def test_every_further_camera_helps_and_stands_apart(dome):
     np.testing.assert_array_equal(again[2].camera.centre_world, steps[2].camera.centre_world)
 
 
+def test_no_two_cameras_in_one_place(dome):
+    """They would help if misses were independent, but what hides a hand hides it from both."""
+    place = candidate_cameras(dome, BOX)[40]
+    steps = grow_rig(Survey(dome, BOX, DETECTOR, extra=2), (place, place), 2)[1]
+    assert len(steps) == 1
+
+
 def test_candidates_stay_out_of_the_volume_and_off_the_floor(dome):
     wide = Box(low=np.full(3, -1.0), high=np.full(3, 1.0))
     for c in candidate_cameras(dome, wide):
