@@ -199,6 +199,8 @@ def _figures(expected: ErrorMap, scale: float) -> dict[str, Any]:
 
 
 def _spoken(f: dict[str, Any], unit: str) -> list[str]:
+    if not f["found"]:
+        return ["nowhere in the volume do enough cameras see a point to find it"]
     return [
         f"expected error of found keypoints: {f['rms_median']:.2f} {unit} in the median of the "
         f"volume, {f['rms_p5']:.2f} to {f['rms_p95']:.2f} over nine tenths of it",
@@ -260,9 +262,8 @@ def _advice(
     lines = [f"as it is: {said(before)}"]
     for k, step in enumerate(steps):
         where = _place(step.camera.centre_world)
-        lines.append(
-            f"add {'a camera' if not k else 'then another'} at {where}: {said(step.score)}"
-        )
+        what = "then another" if k else "add a camera"
+        lines.append(f"{what} at {where}: {said(step.score)}")
     if not steps:
         lines.append("no further camera helps")
     for t in twins[:5]:
