@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from multiview import cli
+from multiview.formats.rig_yaml import write_rig
 from multiview.stages.demo import demo_data
+from multiview.synth import make_rig
 
 RIG = demo_data() / "rig_truth.yaml"
 VOLUME = ["--volume", "-0.1", "0.1", "-0.1", "0.1", "-0.1", "0.1"]
@@ -38,11 +40,22 @@ def test_hopeless_detector_is_told(capsys):
     assert "no rig of up to 200 views" in capsys.readouterr().out
 
 
+def test_one_camera_is_told_to_get_others(tmp_path: Path, capsys):
+    write_rig(make_rig(np.random.default_rng(0), 1), tmp_path / "one.yaml")
+    run = ["plan", "--rig", str(tmp_path / "one.yaml"), "--out", str(tmp_path / "plan")]
+    assert cli.main([*run, *VOLUME]) == 0
+    said = capsys.readouterr().out
+    assert "nowhere in the volume" in said
+    assert "\nadd a camera at (" in said
+    assert cli.main([*run, "--force"]) == 2
+    assert "--volume" in capsys.readouterr().err
+
+
 def test_map_of_a_rig(tmp_path: Path, capsys):
     arguments = ["plan", "--rig", str(RIG), "--out", str(tmp_path / "plan"), *VOLUME, "--add", "1"]
     assert cli.main(arguments) == 0
     said = capsys.readouterr().out
-    assert "add a camera at (" in said
+    assert "\nadd a camera at (" in said
     out = tmp_path / "plan"
     with np.load(out / "map.npz") as m:
         assert np.abs(m["xyz_world"]).max() < 0.1
@@ -74,14 +87,7 @@ def test_map_of_a_rig(tmp_path: Path, capsys):
         (["--rig", str(RIG), "--out", "x", "--size", "1", "1", "1"], "--centre"),
         (["--rig", str(RIG), "--out", "x", *VOLUME[:2], "-0.2", *VOLUME[3:]], "no box"),
         (
-            [
-                "--rig",
-                str(RIG),
-                "--out",
-                "x",
-                "--volume",
-                *["100", "200", "100", "200", "100", "200"],
-            ],
+            ["--rig", str(RIG), "--out", "x", "--volume", *(["100", "200"] * 3)],
             "unit is m",
         ),
     ],
