@@ -12,7 +12,8 @@ import pytest
 from multiview import cli
 from multiview.core import HAND_21, HAND_SLOTS, Detections
 from multiview.formats.detections_parquet import write_detections
-from multiview.formats.rig_yaml import write_rig
+from multiview.formats.points_parquet import read_points
+from multiview.formats.rig_yaml import read_rig, write_rig
 from multiview.stages.triangulate import run_triangulate
 from multiview.synth import make_hand_motion, make_rig
 from multiview.triangulation import TriangulationConfig
@@ -89,6 +90,10 @@ def test_report_with_a_truth_in_space(take, tmp_path, capsys):
     views = metrics["2d_groups"]["view"]
     assert sum(v["keypoints"] for v in views.values()) == VIEWS * FRAMES * 21
     assert metrics["3d"]["within_95"] == pytest.approx(0.95, abs=0.04)
+    points = read_points(take / "good/tri/points.parquet")
+    with np.load(take / "truth.npz") as truth:
+        off = np.linalg.norm(points.xyz_world[:, 1] - truth["xyz_world"], axis=-1)
+    assert metrics["3d"]["mpjpe_mm"] == pytest.approx(1000 * np.nanmean(off))
     assert metrics["without_truth"]["halves_normalised"] == pytest.approx(1, abs=0.15)
     rows = list(csv.DictReader((out / "keypoints.csv").open()))
     assert [r["keypoint"] for r in rows] == list(HAND_21.keypoints)
@@ -103,6 +108,23 @@ def test_report_with_a_truth_in_space(take, tmp_path, capsys):
     capsys.readouterr()
     evaluate(*run)
     assert "up to date" in capsys.readouterr().out
+
+
+def test_true_keypoints_outside_the_picture_do_not_count(take, tmp_path):
+    """A finger tip far to the side of every camera's view."""
+    with np.load(take / "truth.npz") as truth:
+        xyz = truth["xyz_world"].copy()
+    xyz[:, 8] += [0.0, 0.0, 0.6]
+    np.savez(tmp_path / "far.npz", xyz_world=xyz, right=True)
+    rig = read_rig(take / "rig.yaml")
+    size = np.array([c.intrinsics.size_wh for c in rig.cameras])[:, None, None]
+    xy = rig.project(xyz)
+    inside = ((xy > -0.5) & (xy < size - 0.5)).all(-1)
+    assert not inside[..., 8].any()
+    run = [take / "good/detect", "--truth", tmp_path / "far.npz", "--truth-rig", take / "rig.yaml"]
+    evaluate(*run, "--out", tmp_path / "out")
+    metrics = json.loads((tmp_path / "out/metrics.json").read_text())["runs"]["detect"]
+    assert metrics["2d"]["keypoints"] == inside.sum()
 
 
 def test_old_use_prints_what_it_printed(take, capsys):

@@ -89,6 +89,8 @@ def test_slots_do_not_matter_but_labels_are_judged():
     assert matched.wrong_side.all()
     unsorted = dets_of(two[:, :, ::-1], right=[[[0.9, 0.8]]])
     np.testing.assert_array_equal(match_detections(unsorted, truth).wrong_side, [[[True, False]]])
+    told = dets_of(two[:, :, ::-1], right=[[[0.9, 0.2]]])
+    assert not match_detections(told, truth).wrong_side.any()
 
 
 def test_every_detection_is_used_once_and_far_ones_never():

@@ -40,7 +40,8 @@ def test_interval_holds_the_true_difference(rho):
 def test_a_common_ground_cancels():
     rng = np.random.default_rng(1)
     hard = rng.normal(0, 10, 200)
-    d = paired_difference(hard, hard + 0.1, np.ones(200))
+    weight = rng.integers(1, 9, 200).astype(float)
+    d = paired_difference(hard * weight, (hard + 0.1) * weight, weight)
     assert d.low == pytest.approx(0.1)
     assert d.high == pytest.approx(0.1)
     assert d.certain
