@@ -11,7 +11,8 @@ import pytest
 
 from multiview import cli
 from multiview.core import HAND_21, HAND_SLOTS, Detections
-from multiview.formats.detections_parquet import write_detections
+from multiview.evaluation.keypoints_2d import select_detections
+from multiview.formats.detections_parquet import read_detections, write_detections
 from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import read_rig, write_rig
 from multiview.stages.triangulate import run_triangulate
@@ -143,6 +144,20 @@ def test_without_truth(take, capsys):
     assert "In space" not in out
 
 
+def test_two_cameras_have_no_held_out_view_but_bones(take, tmp_path, capsys):
+    dets = read_detections(take / "good/detect/detections.parquet")
+    pair = select_detections(dets, [0, 2], np.arange(FRAMES))
+    write_detections(pair, tmp_path / "two.parquet")
+    config = TriangulationConfig(unit="keypoint")
+    run_triangulate(tmp_path / "two.parquet", take / "rig.yaml", tmp_path / "tri", config)
+    capsys.readouterr()
+    evaluate(tmp_path / "tri", "--out", tmp_path / "out")
+    lines = capsys.readouterr().out.splitlines()
+    assert next(x for x in lines if x.startswith("held-out view's error, median")).endswith(" -")
+    assert not next(x for x in lines if x.startswith("bone length")).endswith(" -")
+    assert not any("halves" in x for x in lines)
+
+
 def test_the_better_detector_is_called_better(take, tmp_path):
     out = tmp_path / "out"
     evaluate(
@@ -181,8 +196,6 @@ def test_truth_in_the_pictures(kind, take, tmp_path):
 
 def coco_of(take):
     """Labels as another program writes them: two cameras, every other frame."""
-    from multiview.formats.detections_parquet import read_detections
-
     true = read_detections(take / "truth.parquet")
     images, annotations = [], []
     for v in (0, 3):
@@ -217,8 +230,6 @@ def test_bad_input(take, fails, tmp_path):
 
 
 def test_truth_of_other_frames_cameras_and_keypoints(take, fails, tmp_path):
-    from multiview.formats.detections_parquet import read_detections
-
     true = read_detections(take / "truth.parquet")
     for name, more, words in (
         ("frames", {"frame_ids": true.frame_ids + 1000}, "none is common"),

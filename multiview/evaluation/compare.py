@@ -103,7 +103,8 @@ def _held_out(a: Findings, b: Findings) -> list[Comparison]:
     one, other = a.held_out_px[:, here], b.held_out_px[:, there]
     both = a.carried[:, here] & b.carried[:, there] & np.isfinite(one) & np.isfinite(other)
     out = [_row("held-out error, views that both carry", "px", False, one, other, both, 1)]
-    if a.valid is not None and b.valid is not None:
+    # against a truth, it says which keypoints there were to be found
+    if a.spatial is None and a.valid is not None and b.valid is not None:
         found = [v.astype(float) for v in (a.valid[here], b.valid[there])]
         hands = np.broadcast_to((found[0] + found[1]).any(-1, keepdims=True), found[0].shape)
         out.append(_row("keypoints with 3D", "%", True, found[0], found[1], hands, 0))

@@ -170,7 +170,7 @@ def run_plan_rig(
     advice = _advice(rig, (start, steps), move, twins, (scale, unit, aim))
     figures = _figures(expected, scale)
     lines = _report(rig, volume, detector, figures, (unit, aim)) + [f"- {a}" for a in advice]
-    image = draw_error_map(rig.cameras, expected, [s.camera for s in steps], scale, unit)
+    image = draw_error_map(rig, expected, [s.camera for s in steps], scale, unit)
     _write(stage.work, expected, image, lines)
     stage.finish(figures | {"unit": unit, "advice": advice})
     for line in [*_spoken(figures, unit), *advice]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from multiview._shapes import F64, IntArray
 from multiview.bootstrap.plan_volume import ErrorMap
-from multiview.core import Camera
+from multiview.core import Camera, Rig
 
 __all__ = ["draw_error_map"]
 
@@ -23,7 +23,7 @@ LENGTH = 0.035
 
 
 def draw_error_map(
-    rig: Sequence[Camera], expected: ErrorMap, new: Sequence[Camera], scale: float, unit: str
+    rig: Rig, expected: ErrorMap, new: Sequence[Camera], scale: float, unit: str
 ) -> Image:
     """Draw the median of the expected error along each axis of the world.
 
@@ -77,7 +77,7 @@ class _Frame:
 
 
 def _panel(
-    rig: Sequence[Camera],
+    rig: Rig,
     expected: ErrorMap,
     new: Sequence[Camera],
     axes: tuple[int, int],
@@ -87,7 +87,7 @@ def _panel(
     value, limits = coloured
     canvas = np.full((PANEL, PANEL, 3), 255, np.uint8)
     half = _cell(expected) / 2
-    centres = np.stack([c.centre_world for c in (*rig, *new)])
+    centres = np.stack([c.centre_world for c in (*rig.cameras, *new)])
     frame = _Frame(np.concatenate([centres, expected.xyz - half, expected.xyz + half]), axes)
     depth = ({0, 1, 2} - set(axes)).pop()
     places = np.take(expected.xyz.reshape(*expected.shape, 3), 0, axis=depth).reshape(-1, 3)
@@ -95,9 +95,12 @@ def _panel(
     for place, colour in zip(places, colours.tolist(), strict=True):
         (x0, y1), (x1, y0) = frame.at(place - half).tolist(), frame.at(place + half).tolist()
         cv2.rectangle(canvas, (x0, y0), (max(x1 - 1, x0), max(y1 - 1, y0)), colour, -1)
-    for camera, colour in [*((c, INK) for c in rig), *((c, NEW) for c in new)]:
+    everything = [*((c, INK) for c in rig.cameras), *((c, NEW) for c in new)]
+    for camera, colour in everything:
         _draw_camera(canvas, frame, camera, colour)
-    cv2.putText(canvas, said, (10, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.45, MUTED, 1, cv2.LINE_AA)
+    for camera, colour in everything:
+        _write_name(canvas, frame, camera, colour)
+    _write(canvas, f"{said}; {frame.size:.2f} {rig.unit} across", (10, 20), 0.45, MUTED)
     return canvas
 
 
@@ -122,12 +125,29 @@ def _draw_camera(canvas: Image, frame: _Frame, camera: Camera, colour: Sequence[
     centre, R = camera.centre_world, camera.cam_from_world.R
     length = LENGTH * frame.size
     edges = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [1.0, 0.6]
-    tips = centre + length * (2 * R[2] + edges @ R[:2])
+    tips = centre + length * (1.6 * R[2] + edges @ R[:2])
     corners = frame.at(np.concatenate([centre[None], tips])).astype(np.int32)
     cv2.fillConvexPoly(canvas, cv2.convexHull(corners), colour, cv2.LINE_AA)
-    x, y = corners[0].tolist()
-    where = (min(max(x - 14, 2), PANEL - 44), max(y - 7, 12))
-    cv2.putText(canvas, camera.name, where, cv2.FONT_HERSHEY_SIMPLEX, 0.34, colour, 1, cv2.LINE_AA)
+
+
+def _write_name(canvas: Image, frame: _Frame, camera: Camera, colour: Sequence[int]) -> None:
+    """Write it behind the camera, on white."""
+    back = camera.centre_world - 1.2 * LENGTH * frame.size * camera.cam_from_world.R[2]
+    x, y = frame.at(back[None])[0].tolist()
+    where = (min(max(x - 16, 2), PANEL - 44), min(max(y + 4, 34), PANEL - 4))
+    _write(canvas, camera.name, where, 0.36, (255, 255, 255), 3)
+    _write(canvas, camera.name, where, 0.36, colour)
+
+
+def _write(
+    canvas: Image,
+    words: str,
+    at: tuple[int, int],
+    size: float,
+    colour: Sequence[int],
+    thick: int = 1,
+) -> None:
+    cv2.putText(canvas, words, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, thick, cv2.LINE_AA)
 
 
 def _legend(low: float, high: float, unit: str) -> Image:

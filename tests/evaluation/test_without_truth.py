@@ -131,5 +131,6 @@ def test_bones_and_jerk_of_exact_points(scene):
     assert f["jerk_rms"] == pytest.approx(12)
     assert f["jerk_median"] == pytest.approx(12)
     assert np.isnan(jerk_figures(points, times * np.nan)["jerk_dimensionless"])
+    assert np.isnan(jerk_figures(points, 0 * times)["jerk_rms"])
     smooth = jerk_figures(exact, times)["jerk_rms"]
     assert jerk_figures(points, times)["jerk_rms"] > 3 * smooth
