@@ -35,14 +35,15 @@ ALLOWED = {
     "association": BASE | {"core", "geometry"},
     "triangulation": BASE | {"core", "geometry", "association", "config"},
     "detection": BASE | {"core", "capture", "models", "progress"},
+    "train": BASE | {"core", "models", "config"},  # what it trains is run by models' cards
     "prediction": BASE | {"core", "geometry", "association"},
     # reads the crops that 3D asks for: between the take's pictures and the triangulation
     "guided": BASE
     | {"core", "association", "capture", "config", "models", "prediction", "progress"},
     "evaluation": BASE | {"core", "geometry", "association", "triangulation", "page"},
     "bootstrap": BASE | {"core", "geometry", "models", "config"},
-    # rig YAML; folders in natural order
-    "formats": BASE | {"core", "config", "_files"},
+    # rig YAML; folders in natural order; datasets hold pictures
+    "formats": BASE | {"core", "config", "_files", "images"},
     # models may not read files, formats know no captures: detections of others in step with a take
     "precomputed": BASE | {"core", "capture", "_image_folder", "formats"},
     # the sheet and the overlay say which hand is which, and draw on the take's own pictures
@@ -68,8 +69,9 @@ OUTSIDE = {
     "page": {"numpy"},
     "calib": SCIENCE | {"pydantic", "cv2", "threadpoolctl"},
     "models": SCIENCE
-    | {"cv2", "pydantic", "yaml", "onnx", "google", "tflite", "flatbuffers", "torch"}
+    | {"cv2", "pydantic", "yaml", "onnx", "google", "tflite", "flatbuffers"}
     | {"onnxruntime"},
+    "train": SCIENCE | {"cv2", "pydantic", "onnx", "onnxruntime", "torch"},
     "images": {"numpy", "cv2"},
     "capture": SCIENCE | {"pydantic", "cv2", "av"},
     "synth": SCIENCE | {"cv2"},
@@ -188,6 +190,8 @@ def test_the_table_has_no_row_for_nothing():
         ("_video.py", "from multiview.detection import detect"),
         ("bootstrap/labels.py", "from multiview.models.mediapipe import MediaPipeHands"),
         ("models/card.py", "from multiview.stages.detect import run_detect"),
+        ("models/heatmap.py", "import torch"),
+        ("train/loop.py", "from multiview.formats.atomic import replacing"),
     ],
 )
 def test_a_forbidden_import_is_found(path, source):
@@ -205,10 +209,20 @@ def test_light_modules_load_no_heavy_library(module):
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
+@pytest.mark.parametrize("module", ["multiview.stages.train", "multiview.verbs.train"])
+def test_no_module_outside_the_trainer_loads_torch(module):
+    code = f"import sys, {module}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("False", "")
+
+
 def test_declared_dependencies_are_all_that_is_imported():
     """Optional ones only inside functions: importing any module needs the plain install only."""
-    known, optional = {"multiview", *DEPENDENCIES, *sys.stdlib_module_names}, []
+    optional = []
     for path in sorted(ROOT.rglob("*.py")):
+        known = {"multiview", *DEPENDENCIES, *sys.stdlib_module_names}
+        if path.parent.name == "train":  # its modules that compute are imported when it trains
+            known.add("torch")
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0):
                 plain = isinstance(node, ast.Import)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -156,6 +156,8 @@ class ModelCard(Config):
     confidence: str = ""
     """What the network's own confidence is."""
     notes: str = ""
+    training: dict[str, Any] = Field(default_factory=dict)
+    """How `multiview train` made it: data, configuration, scores on hands held back."""
     folder: Path = Path()
     """Set when the card is read."""
 
@@ -184,7 +186,8 @@ class ModelCard(Config):
     @property
     def digest(self) -> str:
         """Digest of the card and, by their digests, of its files, 16 hex digits."""
-        text = self.model_dump_json(exclude={"folder"})
+        unset = set() if self.training else {"training"}
+        text = self.model_dump_json(exclude={"folder"} | unset)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def read(self, part: str) -> bytes:

@@ -3,9 +3,17 @@
 from multiview.config import Config
 from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
+from multiview.verbs.dataset import (
+    DatasetCheck,
+    DatasetConvert,
+    DatasetInfo,
+    DatasetMake,
+    DatasetSplit,
+)
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models
-from multiview.verbs.plan import PlanVerb
+from multiview.verbs.plan import Plan
+from multiview.verbs.train import Train
 
 __all__ = ["VERBS"]
 
@@ -19,8 +27,14 @@ VERBS: dict[str, type[Config]] = {
     "detect": Detect,
     "triangulate": Triangulate,
     "label": Label,
+    "dataset make": DatasetMake,
+    "dataset convert": DatasetConvert,
+    "dataset split": DatasetSplit,
+    "dataset check": DatasetCheck,
+    "dataset info": DatasetInfo,
+    "train": Train,
     "evaluate": Evaluate,
-    "plan": PlanVerb,
+    "plan": Plan,
     "convert": Convert,
     "models": Models,
     "demo": Demo,

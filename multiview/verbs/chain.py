@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from tyro.conf import Positional
 
 from multiview.bootstrap.labels import LabelConfig
+from multiview.bootstrap.select import SelectConfig
 from multiview.config import Config
 from multiview.core.boards import Origin
 from multiview.stages.solve_options import SolveOptions
@@ -104,8 +105,11 @@ class Label(Config):
     points: Path
     """Folder of `triangulate`."""
     out: Path
-    """Output folder: coco.json, images/, contact_sheet.png."""
+    """Output folder: coco.json, images/, contact_sheet.png, selection.csv, report.md."""
     label: LabelConfig = LabelConfig()
+    max_false_label_rate: float | None = Field(None, gt=0, lt=1)
+    """Promise that at most this share of the labels is off by more than a tenth of the hand."""
+    select: SelectConfig = SelectConfig()
     pictures: bool = True
     """Write the labelled pictures too."""
     video: bool = False
@@ -124,6 +128,8 @@ class Label(Config):
             self.points,
             self.out,
             self.label,
+            select=self.select,
+            max_false_label_rate=self.max_false_label_rate,
             pictures=self.pictures,
             video=self.video,
             force=self.force,

@@ -13,10 +13,10 @@ from multiview.errors import InputError
 if TYPE_CHECKING:
     from multiview.bootstrap.plan_volume import Box
 
-__all__ = ["PlanVerb"]
+__all__ = ["Plan"]
 
 
-class PlanVerb(Config):
+class Plan(Config):
     """How many cameras: what is found, what chance makes, what error; or map that of a rig.
 
     Without --rig it answers for cameras all around; with --rig it maps the expected error over the
