@@ -71,7 +71,8 @@ def test_a_row_of_cameras_is_told_to_look_from_the_side(row):
 
 def test_every_further_camera_helps_and_stands_apart(dome):
     survey = Survey(dome, BOX, DETECTOR, extra=3)
-    start, steps = grow_rig(survey, candidate_cameras(dome, BOX), 3)
+    candidates = candidate_cameras(dome, BOX)[::3]
+    start, steps = grow_rig(survey, candidates, 3)
     scores = [start, *(s.score for s in steps)]
     assert len(steps) == 3
     assert all(b.better(a, "p95") for a, b in itertools.pairwise(scores))
@@ -79,7 +80,7 @@ def test_every_further_camera_helps_and_stands_apart(dome):
     rays = places / np.linalg.norm(places, axis=1, keepdims=True)
     angles = np.arccos(np.clip(rays[6:] @ rays.T, -1, 1)) + 9 * np.eye(9)[6:]
     assert angles.min() > TWIN_ANGLE
-    again = grow_rig(survey, candidate_cameras(dome, BOX), 3)[1]
+    again = grow_rig(survey, candidates, 3)[1]
     np.testing.assert_array_equal(again[2].camera.centre_world, steps[2].camera.centre_world)
 
 
@@ -110,7 +111,7 @@ def test_twins_are_found_and_one_of_them_moves(dome):
     assert {pairs[0].first, pairs[0].second} == {"cam02", "twin"}
     assert pairs[0].angle < np.radians(3)
     assert twin_views(dome, BOX) == ()
-    move = best_move(Survey(rig, BOX, DETECTOR), candidate_cameras(rig, BOX))
+    move = best_move(Survey(rig, BOX, DETECTOR), candidate_cameras(rig, BOX)[::4])
     assert move.name in {"cam02", "twin"}
     start = Survey(rig, BOX, DETECTOR)
     assert move.score.better(start.score(start.sums), "p95")

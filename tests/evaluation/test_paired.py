@@ -27,14 +27,14 @@ def smooth(rng, n, rho):
 
 @pytest.mark.parametrize("rho", [0.0, 0.8])
 def test_interval_holds_the_true_difference(rho):
-    """95 % of 300 takes of 300 frames; resembling neighbours must not make it too narrow."""
-    rng, takes, n = np.random.default_rng(0), 300, 300
+    """95 % of 150 takes of 300 frames; resembling neighbours must not make it too narrow."""
+    rng, takes, n = np.random.default_rng(0), 150, 300
     hits = 0
     for _ in range(takes):
         d = paired_difference(np.zeros(n), 0.3 + smooth(rng, n, rho), np.ones(n))
         hits += d.low <= 0.3 <= d.high
     # blocks are short of the tail of the correlation: some per cent are expected to be missing
-    assert 0.88 < hits / takes < 0.985
+    assert 0.87 < hits / takes < 0.99
 
 
 def test_a_common_ground_cancels():
