@@ -13,6 +13,7 @@ from multiview.verbs.dataset import (
 )
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models
+from multiview.verbs.plan import Plan
 from multiview.verbs.train import Train
 
 __all__ = ["VERBS"]
@@ -35,6 +36,7 @@ VERBS: dict[str, type[Config]] = {
     "train": Train,
     "bootstrap": Bootstrap,
     "evaluate": Evaluate,
+    "plan": Plan,
     "convert": Convert,
     "models": Models,
     "demo": Demo,
