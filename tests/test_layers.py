@@ -40,7 +40,8 @@ ALLOWED = {
     # reads the crops that 3D asks for: between the take's pictures and the triangulation
     "guided": BASE
     | {"core", "association", "capture", "config", "models", "prediction", "progress"},
-    "evaluation": BASE | {"core", "geometry", "association", "triangulation", "page"},
+    # a detector is scored by running it
+    "evaluation": BASE | {"core", "geometry", "association", "triangulation", "page", "models"},
     "bootstrap": BASE | {"core", "geometry", "models", "config"},
     # rig YAML; folders in natural order; datasets hold pictures
     "formats": BASE | {"core", "config", "_files", "images"},
@@ -82,6 +83,7 @@ OUTSIDE = {
 # One file of a room for the whole room where others may only use that part.
 ONLY = {
     ("bootstrap", "models"): {"multiview.models.base"},
+    ("evaluation", "models"): {"multiview.models.base"},
     ("guided", "models"): {"multiview.models.base"},
     ("synth", "calib"): {"multiview.calib.board"},  # where the corners of a rendered board lie
     ("viz", "models"): {"multiview.models.base"},
