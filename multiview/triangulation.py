@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,19 +12,22 @@ from pydantic import Field
 from multiview._shapes import F64, BoolArray
 from multiview.association import assign_hands
 from multiview.config import Config
-from multiview.core import Detections, Points3D, Rig, Skeleton
+from multiview.core import HAND_21, Detections, Points3D, Rig, Skeleton
 from multiview.errors import InputError
 from multiview.geometry.agreement import pair_trust
-from multiview.geometry.dlt import pair_points, view_pairs
 from multiview.geometry.ransac import Tolerance, Vote, vote_groups
 from multiview.geometry.refit import pixel_errors, refit, undistort
 from multiview.geometry.robust import LIMIT, Search, triangulate_points
+from multiview.geometry.scale import bone_lengths, hand_length, subject_length
 from multiview.geometry.uncertainty import min_agreeing_views, rig_part
 
-__all__ = ["TriangulationConfig", "TriangulationReport", "bone_lengths", "triangulate"]
-
-# Hands that the scale of a take is measured on: the median of a few hundred is stable to 1 %.
-SCALE_SAMPLE = 200
+__all__ = [
+    "TriangulationConfig",
+    "TriangulationReport",
+    "bone_lengths",
+    "hand_length",
+    "triangulate",
+]
 
 
 class TriangulationConfig(Config):
@@ -78,7 +81,8 @@ class TriangulationReport:
     Parameters
     ----------
     hand_length
-        Wrist to middle tip along the bones, rig units: a check on the rig's scale.
+        Wrist to middle tip along the bones, rig units: a check on the rig's scale. Of anything but
+        a hand, the largest distance of two keypoints.
     tolerance
         Inlier tolerance, rig units.
     hit_rate
@@ -120,7 +124,7 @@ def triangulate_with_report(
     ----------
     dets
         Detections; candidates are first sorted into left and right hands
-        (`multiview.association.assign_hands`).
+        (`multiview.association.assign_hands`), except one of anything else a picture.
     rig
         Has every camera of ``dets``.
     config
@@ -147,17 +151,13 @@ def triangulate_with_report(
         )
     if dets.size_wh:
         rig.check_sizes(dets.size_wh)
-    moved = 0
-    if not dets.hands:
-        dets, moved = assign_hands(dets, rig)
+    dets, moved = _associated(dets, rig)
     views, frames, hands, k = dets.conf.shape
     xy_px = np.where((dets.conf >= config.min_conf)[..., None], dets.xy_px, np.nan)
     xy_px = xy_px.reshape(views, frames * hands * k, 2)
     xy_norm = undistort(rig, xy_px)
     xy_px[np.isnan(xy_norm)] = np.nan
-    length = hand_length(
-        bone_lengths(rig, xy_norm.reshape(views, -1, k, 2), dets.skeleton), dets.skeleton
-    )
+    length = subject_length(rig, xy_norm.reshape(views, -1, k, 2), dets.skeleton)
     scene = _Scene(rig, config, dets.skeleton, length, xy_px)
     if config.unit == "keypoint":
         found = _by_keypoint(scene, dets.conf.reshape(views, -1))
@@ -176,6 +176,15 @@ def triangulate_with_report(
         moved=moved,
     )
     return points, report
+
+
+def _associated(dets: Detections, rig: Rig) -> tuple[Detections, int]:
+    """Say which candidate is which hand; one that is no hand is itself."""
+    if dets.hands:
+        return dets, 0
+    if dets.conf.shape[2] == 1 and dets.skeleton.keypoints != HAND_21.keypoints:
+        return replace(dets, hands=("1",)), 0
+    return assign_hands(dets, rig)
 
 
 def _points(found: _Found, dets: Detections, rig: Rig, xy_px: F64) -> Points3D:
@@ -302,45 +311,6 @@ def _metres_per_px(rig: Rig, xyz: F64) -> float:
     away = np.linalg.norm(rig.centres_world - np.median(xyz[some], axis=0), axis=-1)
     focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
     return float(np.median(away / focal))
-
-
-def bone_lengths(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> F64:
-    """Median length of every bone over frames and pairs of views: robust to half of them.
-
-    Parameters
-    ----------
-    rig
-        V cameras.
-    xy_norm
-        Undistorted detections, shape (V, N, K, 2).
-    skeleton
-        Its edges are the bones.
-
-    Returns
-    -------
-    F64
-        One length per edge, rig units; NaN for a bone that no two views saw.
-    """
-    seen = np.flatnonzero((np.isfinite(xy_norm).all((-1, -2))).sum(0) >= 2)
-    if seen.size == 0:
-        seen = np.flatnonzero((np.isfinite(xy_norm[..., 0]).any(-1)).sum(0) >= 2)
-    pick = seen[np.linspace(0, len(seen) - 1, min(SCALE_SAMPLE, len(seen))).astype(int)]
-    pairs = view_pairs(len(rig.cameras))
-    xyz = pair_points(*rig.cam_from_world, xy_norm[:, pick], pairs)
-    a, b = np.array(skeleton.edges).T
-    length = np.linalg.norm(xyz[..., a, :] - xyz[..., b, :], axis=-1).reshape(-1, len(a))
-    out = np.full(len(a), np.nan)
-    some = np.isfinite(length).any(0)
-    out[some] = np.nanmedian(length[:, some], axis=0)
-    return out
-
-
-def hand_length(bones: F64, skeleton: Skeleton) -> float:
-    """Longest chain of bones from a root to a leaf: for a hand, wrist to middle tip."""
-    reach = np.zeros(len(skeleton.keypoints))
-    for (parent, child), length in zip(skeleton.edges, bones, strict=True):
-        reach[child] = reach[parent] + (length if np.isfinite(length) else 0.0)
-    return float(reach.max())
 
 
 def _tolerance(rig: Rig, config: TriangulationConfig, length: float) -> Tolerance:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multiview.core import Detections, Points3D
+from multiview.core import HAND_21, Detections, Points3D
 from multiview.formats.atomic import write_text
 from multiview.formats.detections_parquet import read_detections
 from multiview.formats.points_parquet import write_points
@@ -108,6 +108,12 @@ def point_figures(points: Points3D, dets: Detections) -> dict[str, float]:
     }
 
 
+def _what(points: Points3D) -> str:
+    """Say what the scale was measured on."""
+    hand = points.skeleton.keypoints == HAND_21.keypoints
+    return "hand length, wrist to middle tip" if hand else "largest distance of two keypoints"
+
+
 def _share(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.1%}"
 
@@ -127,7 +133,7 @@ def _markdown(points: Points3D, report: TriangulationReport, figures: dict[str, 
         f"| reprojection error of inliers, median / 95 % | "
         f"{figures['reprojection_median_px']:.2f} / {figures['reprojection_p95_px']:.2f} px |",
         f"| noise of one inlier coordinate | {report.sigma_px:.2f} px |",
-        f"| hand length, wrist to middle tip | {report.hand_length * scale:.1f} {unit} |",
+        f"| {_what(points)} | {report.hand_length * scale:.1f} {unit} |",
         f"| inlier tolerance | {report.tolerance * scale:.1f} {unit} |",
         f"| observations that agree, where a vote is possible | {_share(report.hit_rate)} |",
         f"| agreeing views demanded of 2, 3, ... candidates | "
