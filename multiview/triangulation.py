@@ -20,6 +20,7 @@ from multiview.geometry.refit import pixel_errors, refit, undistort
 from multiview.geometry.robust import LIMIT, Search, triangulate_points
 from multiview.geometry.scale import bone_lengths, hand_length, subject_length
 from multiview.geometry.uncertainty import min_agreeing_views, rig_part
+from multiview.geometry.viewpoints import count_places, places
 
 __all__ = [
     "TriangulationConfig",
@@ -28,6 +29,9 @@ __all__ = [
     "hand_length",
     "triangulate",
 ]
+
+# Points that the distance of a take from its cameras is measured on.
+DISTANCES = 1000
 
 
 class TriangulationConfig(Config):
@@ -134,7 +138,7 @@ def triangulate_with_report(
     -------
     points, report
         A keypoint is NaN where too few views agree; ``points.voted`` is False where only two
-        views saw it, so that no third could object.
+        views saw it, or all of them from two places, so that no third could object.
 
     Raises
     ------
@@ -151,7 +155,7 @@ def triangulate_with_report(
         )
     if dets.size_wh:
         rig.check_sizes(dets.size_wh)
-    dets, moved = _associated(dets, rig)
+    dets, moved = _associated(_near_the_picture(dets, rig), rig)
     views, frames, hands, k = dets.conf.shape
     xy_px = np.where((dets.conf >= config.min_conf)[..., None], dets.xy_px, np.nan)
     xy_px = xy_px.reshape(views, frames * hands * k, 2)
@@ -178,6 +182,20 @@ def triangulate_with_report(
     return points, report
 
 
+def _near_the_picture(dets: Detections, rig: Rig) -> Detections:
+    """Leave out what lies farther outside a picture than that is large: no detector's answer.
+
+    Hands at the edge reach some way beyond it; numbers like 1e300 come from broken files.
+    """
+    size = np.array([c.intrinsics.size_wh for c in rig.cameras], np.float64)
+    size = size.reshape(-1, *[1] * (dets.conf.ndim - 1), 2)
+    room = size.max(-1, keepdims=True)
+    near = ((dets.xy_px > -room) & (dets.xy_px < size + room)).all(-1)
+    if (near == dets.valid).all():
+        return dets
+    return replace(dets, xy_px=np.where(near[..., None], dets.xy_px, np.nan))
+
+
 def _associated(dets: Detections, rig: Rig) -> tuple[Detections, int]:
     """Say which candidate is which hand; one that is no hand is itself."""
     if dets.hands:
@@ -199,7 +217,7 @@ def _points(found: _Found, dets: Detections, rig: Rig, xy_px: F64) -> Points3D:
         cov=np.where(valid[:, None, None], cov, np.nan).reshape(*shape[1:], 3, 3),
         inlier=inlier.reshape(shape),
         err_px=pixel_errors(rig, xyz, xy_px).reshape(shape),
-        voted=(inlier.sum(0) >= 3).reshape(shape[1:]),
+        voted=(count_places(inlier, places(rig, xyz)) >= 3).reshape(shape[1:]),
         frame_ids=dets.frame_ids,
         camera_names=dets.camera_names,
         hands=dets.hands,
@@ -264,7 +282,7 @@ def _by_finger(scene: _Scene, xy_norm: F64) -> _Found:
     grouped = xy_norm.reshape(views, -1, k, 2)
     vote = vote_groups(*rig.cam_from_world, grouped, scene.skeleton.group_index, tolerance)
     rate = _hit_rate(vote)
-    assumed, width = (rate if np.isfinite(rate) else 0.5), (scene.length or 1.0)
+    assumed, width = (rate if np.isfinite(rate) else 0.5), _patch(scene, vote.xyz)
     needed = np.array(
         [
             config.min_views
@@ -293,6 +311,13 @@ def _by_finger(scene: _Scene, xy_norm: F64) -> _Found:
     )
 
 
+def _patch(scene: _Scene, xyz: F64) -> float:
+    """Width of the square in which wrong detections lie: as large as the hand, or the picture."""
+    side = np.median([min(c.intrinsics.size_wh) for c in scene.rig.cameras])
+    picture = float(side) * _metres_per_px(scene.rig, xyz.reshape(-1, 3))
+    return min((s for s in (scene.length, picture) if s > 0), default=1.0)
+
+
 def _in_rig_units(rig: Rig, mm: float) -> float:
     per_mm = {"m": 1e-3, "cm": 0.1, "mm": 1.0}
     if mm and rig.unit not in per_mm:
@@ -305,12 +330,13 @@ def _in_rig_units(rig: Rig, mm: float) -> float:
 
 def _metres_per_px(rig: Rig, xyz: F64) -> float:
     """Rig units that a pixel spans at the points, median over the cameras."""
-    some = np.isfinite(xyz[:, 0])
-    if not some.any():
+    rows = np.flatnonzero(np.isfinite(xyz[:, 0]))
+    if not rows.size:
         return float("nan")
-    away = np.linalg.norm(rig.centres_world - np.median(xyz[some], axis=0), axis=-1)
+    some = xyz[rows[np.linspace(0, len(rows) - 1, min(DISTANCES, len(rows))).astype(int)]]
+    away = np.linalg.norm(rig.centres_world[:, None] - some, axis=-1)
     focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
-    return float(np.median(away / focal))
+    return float(np.median(away / focal[:, None]))
 
 
 def _tolerance(rig: Rig, config: TriangulationConfig, length: float) -> Tolerance:

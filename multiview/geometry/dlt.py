@@ -49,6 +49,7 @@ def dlt(R: F64, t: F64, xy_norm: F64, use: NDArray[np.bool_] | None = None) -> F
     return X[:, :3] / w[:, None]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # rays along a picture's plane, far beyond a lens
 def pair_points(R: F64, t: F64, xy_norm: F64, pairs: tuple[NDArray[np.intp], ...]) -> F64:
     """Triangulate every point from every pair of views: hypotheses for the vote.
 
@@ -96,4 +97,5 @@ def solve3(A: F64, b: F64) -> F64:
         [c00 * x + c01 * y + c02 * z, c01 * x + c11 * y + c12 * z, c02 * x + c12 * y + c22 * z],
         axis=-1,
     )
-    return np.asarray(out / det[..., None])
+    out = out / det[..., None]
+    return np.asarray(np.where(np.isfinite(out), out, np.nan))

@@ -12,6 +12,8 @@ __all__ = ["bone_lengths", "hand_length", "subject_length"]
 
 # Hands that the scale of a take is measured on: the median of a few hundred is stable to 1 %.
 SCALE_SAMPLE = 200
+# Of hundreds of views that saw one, so many are asked: 190 pairs are enough for a median.
+SCALE_VIEWS = 20
 
 
 def subject_length(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> float:
@@ -35,31 +37,39 @@ def subject_length(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> float:
     """
     if skeleton.keypoints == HAND_21.keypoints:
         return hand_length(bone_lengths(rig, xy_norm, skeleton), skeleton)
-    xyz = _sample(rig, xy_norm)
-    some = np.isfinite(xyz).any((0, 1, 3))
-    if not some.any():
-        return 0.0
     # one position an instant, robust to half of the pairs; then distances, robust to half of those
-    middle = np.full(xyz.shape[1:], np.nan)
-    seen = np.isfinite(xyz[..., 0]).any(0)
-    middle[seen] = np.nanmedian(xyz[:, seen], axis=0)
-    return max((_reach(middle, k) for k in range(len(skeleton.keypoints) - 1)), default=0.0)
+    xyz = [_median(pairs) for pairs in _instants(rig, xy_norm)]
+    if not xyz:
+        return 0.0
+    return max((_reach(np.stack(xyz), k) for k in range(len(skeleton.keypoints) - 1)), default=0.0)
+
+
+def _median(values: F64) -> F64:
+    """Median over the first axis of what is finite; NaN without anything."""
+    out = np.full(values.shape[1:], np.nan)
+    some = np.isfinite(values).any(0)
+    out[some] = np.nanmedian(values[:, some], axis=0)
+    return out
 
 
 def _reach(xyz: F64, k: int) -> float:
     """Largest median distance of keypoint ``k`` from a later one, over instants (N, K, 3)."""
-    distance = np.linalg.norm(xyz[:, k + 1 :] - xyz[:, k : k + 1], axis=-1)
-    some = np.isfinite(distance).any(0)
-    return float(np.nanmedian(distance[:, some], axis=0).max()) if some.any() else 0.0
+    distance = _median(np.linalg.norm(xyz[:, k + 1 :] - xyz[:, k : k + 1], axis=-1))
+    return float(np.fmax.reduce(distance, initial=0.0))
 
 
-def _sample(rig: Rig, xy_norm: F64) -> F64:
-    """Points of all pairs of views (P, n, K, 3) at instants evenly over those that two saw."""
-    seen = np.flatnonzero((np.isfinite(xy_norm).all((-1, -2))).sum(0) >= 2)
-    if seen.size == 0:
-        seen = np.flatnonzero((np.isfinite(xy_norm[..., 0]).any(-1)).sum(0) >= 2)
-    pick = seen[np.linspace(0, len(seen) - 1, min(SCALE_SAMPLE, len(seen))).astype(int)]
-    return pair_points(*rig.cam_from_world, xy_norm[:, pick], view_pairs(len(rig.cameras)))
+def _instants(rig: Rig, xy_norm: F64) -> list[F64]:
+    """Points of pairs of views (P, K, 3) at instants evenly over those that two views saw."""
+    seen = np.asarray(np.isfinite(xy_norm).all((-1, -2)), np.bool_)
+    if not (seen.sum(0) >= 2).any():
+        seen = np.asarray(np.isfinite(xy_norm[..., 0]).any(-1), np.bool_)
+    rows = np.flatnonzero(seen.sum(0) >= 2)
+    (R, t), out = rig.cam_from_world, []
+    for n in rows[np.linspace(0, len(rows) - 1, min(SCALE_SAMPLE, len(rows))).astype(int)]:
+        views = np.flatnonzero(seen[:, n])
+        views = views[np.linspace(0, len(views) - 1, min(SCALE_VIEWS, len(views))).astype(int)]
+        out.append(pair_points(R[views], t[views], xy_norm[views, n], view_pairs(len(views))))
+    return out
 
 
 def bone_lengths(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> F64:
@@ -79,13 +89,9 @@ def bone_lengths(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> F64:
     F64
         One length per edge, rig units; NaN for a bone that no two views saw.
     """
-    xyz = _sample(rig, xy_norm)
     a, b = np.array(skeleton.edges, np.int64).reshape(-1, 2).T
-    length = np.linalg.norm(xyz[..., a, :] - xyz[..., b, :], axis=-1).reshape(-1, len(a))
-    out = np.full(len(a), np.nan)
-    some = np.isfinite(length).any(0)
-    out[some] = np.nanmedian(length[:, some], axis=0)
-    return out
+    length = [np.linalg.norm(xyz[:, a] - xyz[:, b], axis=-1) for xyz in _instants(rig, xy_norm)]
+    return _median(np.concatenate([np.empty((0, len(a))), *length]))
 
 
 def hand_length(bones: F64, skeleton: Skeleton) -> float:

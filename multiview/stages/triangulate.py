@@ -57,7 +57,8 @@ def run_triangulate(
     if stage.done:
         say(f"triangulate: {out} is up to date")
         return out
-    points, report = triangulate_with_report(dets, rig, config)
+    with stage.cleared():
+        points, report = triangulate_with_report(dets, rig, config)
     figures = point_figures(points, dets) | asdict(report)
     about = {"config": config.model_dump(), "inputs": inputs, "versions": provenance()}
     write_points(points, stage.work / "points.parquet", about)
