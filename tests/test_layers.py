@@ -33,6 +33,7 @@ ALLOWED = {
     "models": BASE | {"core", "config", "progress"},  # model cards; a warning
     "association": BASE | {"core", "geometry"},
     "triangulation": BASE | {"core", "geometry", "association", "config"},
+    "bias": BASE | {"core", "geometry"},
     "detection": BASE | {"core", "capture", "models", "progress"},
     "prediction": BASE | {"core", "geometry", "association"},
     # reads the crops that 3D asks for: between the take's pictures and the triangulation
@@ -58,6 +59,7 @@ OUTSIDE = {
     "association": SCIENCE | {"pydantic"},
     "triangulation": SCIENCE | {"pydantic"},
     "prediction": SCIENCE,
+    "bias": SCIENCE,
     "guided": SCIENCE | {"pydantic"},
     "bootstrap": SCIENCE | {"pydantic"},
     "calib": SCIENCE | {"pydantic", "cv2", "threadpoolctl"},

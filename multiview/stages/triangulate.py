@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from multiview.core import HAND_21, Detections, Points3D
+from multiview.bias import Corrected, correct_bias
+from multiview.core import HAND_21, Detections, KeypointBias, Points3D
 from multiview.formats.atomic import write_text
+from multiview.formats.bias_yaml import read_bias
 from multiview.formats.detections_parquet import read_detections
 from multiview.formats.points_parquet import write_points
 from multiview.formats.rig_yaml import read_rig, write_rig
@@ -33,6 +35,7 @@ def run_triangulate(
     out: Path,
     config: TriangulationConfig,
     *,
+    bias_path: Path | None = None,
     force: bool = False,
 ) -> Path:
     """Triangulate and write ``points.parquet``, ``rig.yaml`` and ``report.md`` into ``out``.
@@ -47,23 +50,34 @@ def run_triangulate(
         Output folder.
     config
         Tolerances.
+    bias_path
+        Lasting error of the detector, to be taken off the points: see `multiview.bias`.
     force
         Replace an older, different result.
     """
     table = detections / "detections.parquet" if detections.is_dir() else detections
     dets, rig = read_detections(table), read_rig(rig_path)
     inputs = {"detections": file_digest(table), "rig": rig.digest}
+    bias = None if bias_path is None else read_bias(bias_path)
+    if bias_path is not None:
+        inputs["bias"] = file_digest(bias_path)
     stage = Stage("triangulate", config.model_dump(), inputs, out, force)
     if stage.done:
         say(f"triangulate: {out} is up to date")
         return out
     with stage.cleared():
         points, report = triangulate_with_report(dets, rig, config)
+        corrected = None if bias is None else correct_bias(points, bias)
     figures = point_figures(points, dets) | asdict(report)
+    lines = _markdown(points, report, figures)
+    if bias is not None and corrected is not None:
+        points = corrected.points
+        lines += _bias_lines(bias, corrected)
+        say(f"  {lines[-1]}")
     about = {"config": config.model_dump(), "inputs": inputs, "versions": provenance()}
     write_points(points, stage.work / "points.parquet", about)
     write_rig(rig.select(dets.camera_names), stage.work / "rig.yaml")
-    write_text(stage.work / "report.md", _markdown(points, report, figures))
+    write_text(stage.work / "report.md", "\n".join(lines) + "\n")
     stage.finish(figures | {"detections": _way(table, out)})
     say(
         f"triangulate: {figures['share_recovered']:.0%} of the keypoints in frames with a hand, "
@@ -119,7 +133,9 @@ def _share(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.1%}"
 
 
-def _markdown(points: Points3D, report: TriangulationReport, figures: dict[str, float]) -> str:
+def _markdown(
+    points: Points3D, report: TriangulationReport, figures: dict[str, float]
+) -> list[str]:
     scale = 1000 if points.unit == "m" else 1
     unit = "mm" if points.unit == "m" else points.unit
     lines = [
@@ -148,4 +164,14 @@ def _markdown(points: Points3D, report: TriangulationReport, figures: dict[str, 
         err, good = points.err_px[v], points.inlier[v]
         median = f"{np.median(err[good]):.2f}" if good.any() else "-"
         lines.append(f"| {name} | {np.isfinite(err).sum()} | {good.sum()} | {median} |")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _bias_lines(bias: KeypointBias, done: Corrected) -> list[str]:
+    """Say that the points are no longer what the views alone say."""
+    return [
+        "",
+        f"corrected for the detector's lasting error: {done.share:.1%} of the points moved by "
+        f"{done.mean:.4g} {done.points.unit} (mean), by a table from {bias.poses} poses "
+        f"({bias.about}); reprojection errors are of the points before",
+    ]

@@ -4,7 +4,7 @@ from multiview.config import Config
 from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
 from multiview.verbs.detect import Detect
-from multiview.verbs.models import Convert, Models
+from multiview.verbs.models import Convert, Models, ModelsBias
 
 __all__ = ["VERBS"]
 
@@ -21,5 +21,6 @@ VERBS: dict[str, type[Config]] = {
     "evaluate": Evaluate,
     "convert": Convert,
     "models": Models,
+    "models bias": ModelsBias,
     "demo": Demo,
 }
