@@ -34,7 +34,8 @@ ALLOWED = {
     "association": BASE | {"core", "geometry"},
     "triangulation": BASE | {"core", "geometry", "association", "config"},
     "bias": BASE | {"core", "geometry"},
-    "detection": BASE | {"core", "capture", "models", "progress"},
+    # the second pass, of which a first one knows nothing, comes of it
+    "detection": BASE | {"core", "capture", "models", "progress", "guided", "triangulation"},
     "prediction": BASE | {"core", "geometry", "association"},
     # reads the crops that 3D asks for: between the take's pictures and the triangulation
     "guided": BASE

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from multiview._shapes import IntArray
 from multiview.bias import Corrected, correct_bias
 from multiview.core import HAND_21, Detections, KeypointBias, Points3D
 from multiview.formats.atomic import write_text
@@ -15,6 +16,7 @@ from multiview.formats.bias_yaml import read_bias
 from multiview.formats.detections_parquet import read_detections
 from multiview.formats.points_parquet import write_points
 from multiview.formats.rig_yaml import read_rig, write_rig
+from multiview.prediction import missed_hands
 from multiview.progress import say
 from multiview.stage import Stage, file_digest, provenance
 from multiview.triangulation import (
@@ -27,6 +29,8 @@ __all__ = ["point_figures", "run_triangulate"]
 
 # Below this, more observations are off than on: no detector that finds hands is that bad by itself.
 LOW_AGREEMENT = 0.5
+# Share of the hand's length between neighbouring finger bases, about.
+TELLS_APART = 0.12
 
 
 def run_triangulate(
@@ -68,8 +72,9 @@ def run_triangulate(
     with stage.cleared():
         points, report = triangulate_with_report(dets, rig, config)
         corrected = None if bias is None else correct_bias(points, bias)
-    figures = point_figures(points, dets) | asdict(report)
-    lines = _markdown(points, report, figures)
+    missed = missed_hands(points, rig).sum((1, 2))
+    figures = point_figures(points, dets) | asdict(report) | {"missed": int(missed.sum())}
+    lines = _markdown(points, report, figures, missed)
     if bias is not None and corrected is not None:
         points = corrected.points
         lines += _bias_lines(bias, corrected)
@@ -84,18 +89,38 @@ def run_triangulate(
         f"reprojection median {figures['reprojection_median_px']:.2f} px "
         f"-> {out / 'points.parquet'}"
     )
+    for line in _advice(points, report, figures, out):
+        say(f"  {line}")
+    return out
+
+
+def _advice(
+    points: Points3D, report: TriangulationReport, figures: dict[str, float], out: Path
+) -> list[str]:
+    """Say what to look at, and what to do next."""
+    lines = []
     if report.hit_rate < LOW_AGREEMENT and figures["share_voted"] > 0:
-        say(
-            f"  look at: only {report.hit_rate:.0%} of the observations agree with the others; "
+        lines.append(
+            f"look at: only {report.hit_rate:.0%} of the observations agree with the others; "
             "check that the rig still fits the cameras and that the videos are in step; "
             "--ransac.inlier-hand 0.1 accepts points of such footage, with their larger errors"
         )
+    if report.tolerance > TELLS_APART * report.hand_length > 0:
+        lines.append(
+            f"look at: views agree only within {report.tolerance / report.hand_length:.0%} of the "
+            "hand's length, which tells no finger from the next; see the points' covariances"
+        )
     if figures["share_voted"] < 1:
-        say(
-            f"  {1 - figures['share_voted']:.0%} of the points rest on two views only: "
+        lines.append(
+            f"{1 - figures['share_voted']:.0%} of the points rest on two views only: "
             "no vote was possible, an error of one view stays unseen"
         )
-    return out
+    if figures["missed"]:
+        lines.append(
+            f"{figures['missed']} hands were not found in pictures where the 3D puts them: "
+            f"multiview detect TAKE --guide {out} looks again there"
+        )
+    return lines
 
 
 def _way(table: Path, out: Path) -> str:
@@ -134,7 +159,7 @@ def _share(value: float) -> str:
 
 
 def _markdown(
-    points: Points3D, report: TriangulationReport, figures: dict[str, float]
+    points: Points3D, report: TriangulationReport, figures: dict[str, float], missed: IntArray
 ) -> list[str]:
     scale = 1000 if points.unit == "m" else 1
     unit = "mm" if points.unit == "m" else points.unit
@@ -156,14 +181,17 @@ def _markdown(
         f"| agreeing views demanded of 2, 3, ... candidates | "
         f"{', '.join(map(str, report.min_views))} |",
         f"| detections whose left/right the other views overruled | {report.moved} |",
+        f"| hands not found where the 3D puts them (`detect --guide`) | {missed.sum()} |",
         "",
-        "| camera | observations | inliers | median px of inliers |",
-        "| --- | ---: | ---: | ---: |",
+        "| camera | observations | inliers | median px of inliers | hands not found |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
     for v, name in enumerate(points.camera_names):
         err, good = points.err_px[v], points.inlier[v]
         median = f"{np.median(err[good]):.2f}" if good.any() else "-"
-        lines.append(f"| {name} | {np.isfinite(err).sum()} | {good.sum()} | {median} |")
+        lines.append(
+            f"| {name} | {np.isfinite(err).sum()} | {good.sum()} | {median} | {missed[v]} |"
+        )
     return lines
 
 
