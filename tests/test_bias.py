@@ -140,7 +140,8 @@ def test_what_cannot_be_measured_is_refused(hands: np.ndarray) -> None:
 
 
 def test_tables_survive_their_file(tmp_path: Path, hands: np.ndarray) -> None:
-    bias = measure_bias(as_points(displaced(hands, np.full((21, 3), BIAS))), hands, about="a: b")
+    seen = as_points(displaced(hands, np.full((21, 3), BIAS), SCATTER))
+    bias = measure_bias(seen, hands, about="a: b")
     read = read_bias(write_bias(bias, tmp_path / "b.yaml"))
     np.testing.assert_allclose(read.offset, bias.offset, atol=1e-6)
     np.testing.assert_allclose(read.sigma, bias.sigma, atol=1e-6)
@@ -185,7 +186,10 @@ def test_the_commands_measure_and_correct_and_say_so(
     assert errors[1] < 0.4 * errors[0]
     # a corrected take is no measure of what is to be corrected, and another table another result
     again = ["models", "bias", str(folder / "t2"), "--truth", str(folder / "truth.npz")]
-    assert main([*again, "--out", str(folder / "b2.yaml")]) == 2
+    capsys.readouterr()
+    assert main([*again, "--stretch", "5", "--out", str(folder / "b2.yaml")]) == 2
+    assert "was corrected already" in capsys.readouterr().err
+    assert not (folder / "b2.yaml").exists()
     assert main([*tri, str(folder / "t2")]) == 2
     assert main([*tri, str(folder / "t3"), "--bias", str(folder / "rig.yaml")]) == 2
     assert not list(folder.glob("t3*"))

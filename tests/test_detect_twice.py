@@ -13,7 +13,7 @@ from multiview.formats.detections_parquet import read_detections
 from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import write_rig
 from multiview.models.base import ImageHands
-from multiview.prediction import missed_hands
+from multiview.prediction import missed_hands, within_picture
 from multiview.stages import detect as detect_stage
 from multiview.stages import guide as guide_stage
 from multiview.synth import make_hand_motion, make_rig
@@ -70,6 +70,10 @@ def test_missed_hands_are_those_in_the_picture_without_a_detection(scene):
     missed = missed_hands(points, rig)
     assert missed[BLIND].all()
     assert missed.sum() == FRAMES * 2
+    # hands that lie mostly outside of the picture, or are too small, are not missed
+    assert not within_picture(xy + np.array([300, 0]), take.sizes_wh).any()
+    assert not within_picture(150 + xy / 50, take.sizes_wh).any()
+    assert within_picture(xy, take.sizes_wh).all()
     # a camera that looks elsewhere misses nothing
     turned = rig.cameras[BLIND].cam_from_world
     away = mv.Pose(R=np.diag([1.0, -1, -1]) @ turned.R, t=np.diag([1.0, -1, -1]) @ turned.t)

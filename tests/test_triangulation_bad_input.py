@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,10 +188,11 @@ def test_any_subject_seen_from_anywhere(
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_what_lies_far_outside_of_the_pictures_is_no_detection(
-    unit: str, take: tuple[Rig, Detections]
-) -> None:
-    rig, dets = take
+@pytest.mark.parametrize("ordered", [True, False])
+def test_what_lies_far_outside_of_the_pictures_is_no_detection(unit: str, ordered: bool) -> None:
+    rig = odd_rig(4)  # pinholes have no edge of their own
+    hands = make_hand_motion(np.random.default_rng(1), 8, 2)
+    dets = observe(np.random.default_rng(2), rig, hands, ordered=ordered).detections
     for number in (4000.0, 1e12, 1e300):
         xy = dets.xy_px.copy()
         xy[2, ..., 0] += number
@@ -428,3 +430,18 @@ def test_the_command_ends_well_or_says_why(
     assert code == (2 if what == "one view" else 0)
     assert (out / "points.parquet").exists() == (code == 0)
     assert sorted(p.name for p in folder.iterdir() if "tri" in p.name) == ["tri"] * (code == 0)
+
+
+def test_noise_as_large_as_fingers_is_said(
+    tmp_path: Path, take: tuple[Rig, Detections], capsys: pytest.CaptureFixture
+) -> None:
+    rig, dets = take
+    rng = np.random.default_rng(0)
+    for noise, said in ((0.0, False), (40.0, True)):
+        xy = dets.xy_px + rng.normal(0, noise, dets.xy_px.shape)
+        write_detections(replace(dets, xy_px=xy), tmp_path / "d.parquet")
+        write_rig(rig, tmp_path / "rig.yaml")
+        arguments = ["triangulate", str(tmp_path / "d.parquet"), "--rig"]
+        arguments += [str(tmp_path / "rig.yaml"), "--out", str(tmp_path / f"t{noise}")]
+        assert main([*arguments, "--ransac.unit", "keypoint"]) == 0
+        assert ("tells no finger from the next" in capsys.readouterr().out) == said

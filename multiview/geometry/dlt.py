@@ -97,5 +97,4 @@ def solve3(A: F64, b: F64) -> F64:
         [c00 * x + c01 * y + c02 * z, c01 * x + c11 * y + c12 * z, c02 * x + c12 * y + c22 * z],
         axis=-1,
     )
-    out = out / det[..., None]
-    return np.asarray(np.where(np.isfinite(out), out, np.nan))
+    return np.asarray(out / det[..., None])
