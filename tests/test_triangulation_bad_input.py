@@ -205,6 +205,33 @@ def test_what_lies_far_outside_of_the_pictures_is_no_detection(unit: str, ordere
 
 
 @settings(**COUNTS)
+@given(data=st.data(), rig=RIGS, n=st.integers(0, 30))
+def test_any_pixels_and_confidences_of_single_keypoints(
+    data: st.DataObject, rig: Rig, n: int
+) -> None:
+    views = len(rig.cameras)
+    numbers = st.one_of(NUMBERS, st.sampled_from([np.inf, -np.inf]))
+    xy = arrays(data, (views, n, 2), numbers)
+    rng = np.random.default_rng(n)
+    seen = rig.project(np.linalg.norm(rig.centres_world[0]) * rng.uniform(-0.1, 0.1, (n, 3)))
+    xy = np.where((rng.random((views, n)) < 0.6)[..., None], seen, xy)
+    odd = st.one_of(st.floats(-2, 3), st.sampled_from([np.nan, np.inf, -np.inf]))
+    conf = arrays(data, (views, n), odd) if data.draw(st.booleans()) else None
+    with no_warnings():
+        points = triangulate_points(rig, xy, conf)
+    count, valid = points.inlier.sum(0), np.isfinite(points.xyz).all(-1)
+    np.testing.assert_array_equal(valid, count >= 2)
+    assert not (points.inlier & ~np.isfinite(xy).all(-1)).any()
+    # every point says how far to believe it: two views alone less than a vote
+    assert ((points.trust[valid] >= 0.8) & (points.trust[valid] <= 1)).all()
+    assert (points.trust[count == 2] < 1).all()
+    assert np.isnan(points.trust[~valid]).all()
+    assert (np.linalg.eigvalsh(points.cov[valid]) >= 0).all()
+    if conf is not None:
+        assert not (points.inlier & ~(conf >= 0)).any()
+
+
+@settings(**COUNTS)
 @given(data=st.data(), rig=RIGS, n=st.integers(0, 9))
 def test_any_start_of_a_refit_and_any_doubt_about_the_rig(
     data: st.DataObject, rig: Rig, n: int
