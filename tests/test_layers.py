@@ -34,7 +34,9 @@ ALLOWED = {
     "models": BASE | {"core", "config", "progress"},  # model cards; a warning
     "association": BASE | {"core", "geometry"},
     "triangulation": BASE | {"core", "geometry", "association", "config"},
-    "detection": BASE | {"core", "capture", "models", "progress"},
+    "bias": BASE | {"core", "geometry"},
+    # the second pass, of which a first one knows nothing, comes of it
+    "detection": BASE | {"core", "capture", "models", "progress", "guided", "triangulation"},
     "train": BASE | {"core", "models", "config"},  # what it trains is run by models' cards
     "prediction": BASE | {"core", "geometry", "association"},
     # reads the crops that 3D asks for: between the take's pictures and the triangulation
@@ -64,6 +66,7 @@ OUTSIDE = {
     "association": SCIENCE | {"pydantic"},
     "triangulation": SCIENCE | {"pydantic"},
     "prediction": SCIENCE,
+    "bias": SCIENCE,
     "guided": SCIENCE | {"pydantic"},
     "evaluation": SCIENCE,
     "bootstrap": SCIENCE | {"pydantic"},

@@ -142,8 +142,8 @@ class Points3D:
         Reprojection error in every view that detected the keypoint, inlier or not, shape
         (V, F, H, K), recorded pixels; NaN elsewhere.
     voted
-        True where at least three views agree, so that a wrong one could be outvoted, shape
-        (F, H, K). A point of two views is geometry without a witness.
+        True where views from at least three places agree, so that a wrong one could be outvoted,
+        shape (F, H, K). A point of two views is geometry without a witness.
     frame_ids, camera_names, hands, skeleton
         As in the detections.
     rig_digest, unit

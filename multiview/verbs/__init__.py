@@ -12,7 +12,7 @@ from multiview.verbs.dataset import (
     DatasetSplit,
 )
 from multiview.verbs.detect import Detect
-from multiview.verbs.models import Convert, Models
+from multiview.verbs.models import Convert, Models, ModelsBias
 from multiview.verbs.plan import Plan
 from multiview.verbs.train import Train
 
@@ -39,5 +39,6 @@ VERBS: dict[str, type[Config]] = {
     "plan": Plan,
     "convert": Convert,
     "models": Models,
+    "models bias": ModelsBias,
     "demo": Demo,
 }

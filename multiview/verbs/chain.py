@@ -85,6 +85,9 @@ class Triangulate(Config):
     out: Path
     """Output folder: points.parquet, report.md."""
     ransac: TriangulationConfig = TriangulationConfig()
+    bias: Path | None = None
+    """Take the detector's lasting error off the points: a file of `multiview models bias`, which
+    says whom it was measured on. The report and the manifest say that it was done."""
     force: bool = False
     """Replace an older, different result."""
 
@@ -92,7 +95,14 @@ class Triangulate(Config):
         """Run the verb."""
         from multiview.stages.triangulate import run_triangulate
 
-        run_triangulate(self.detections, self.rig, self.out, self.ransac, force=self.force)
+        run_triangulate(
+            self.detections,
+            self.rig,
+            self.out,
+            self.ransac,
+            bias_path=self.bias,
+            force=self.force,
+        )
 
 
 class Label(Config):
