@@ -174,7 +174,8 @@ def spurious_sets(
         return 0.0
     q2 = min(1.0, 4 * sigma / width)
     # in logarithms: the volume of the ball of m distances in 2m dimensions
-    log_q3 = points * log(2 * pi * (points * sigma / width) ** 2) - lgamma(2 * points + 1)
+    reach = log(2 * pi) + 2 * log(max(points * sigma / width, TINY))
+    log_q3 = points * reach - lgamma(2 * points + 1)
     log_q3 = min(0.0, max(log_q3, log(TINY)))
     # by logarithms: binomials of a thousand views are no floats
     factorial = np.cumsum(np.log(np.maximum(np.arange(n_views + 1), 1)))
