@@ -34,6 +34,7 @@ ALLOWED = {
     "association": BASE | {"core", "geometry"},
     "triangulation": BASE | {"core", "geometry", "association", "config"},
     "detection": BASE | {"core", "capture", "models", "progress"},
+    "smoothing": BASE | {"core", "geometry", "association", "config"},
     "prediction": BASE | {"core", "geometry", "association"},
     # reads the crops that 3D asks for: between the take's pictures and the triangulation
     "guided": BASE
@@ -57,6 +58,7 @@ OUTSIDE = {
     "geometry": SCIENCE | {"numba"},  # compiled loops, imported on first use
     "association": SCIENCE | {"pydantic"},
     "triangulation": SCIENCE | {"pydantic"},
+    "smoothing": SCIENCE | {"pydantic", "threadpoolctl"},
     "prediction": SCIENCE,
     "guided": SCIENCE | {"pydantic"},
     "bootstrap": SCIENCE | {"pydantic"},

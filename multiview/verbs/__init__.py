@@ -2,7 +2,7 @@
 
 from multiview.config import Config
 from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
-from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
+from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Smooth, Triangulate
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models
 
@@ -17,6 +17,7 @@ VERBS: dict[str, type[Config]] = {
     "calib scene": CalibScene,
     "detect": Detect,
     "triangulate": Triangulate,
+    "smooth": Smooth,
     "label": Label,
     "evaluate": Evaluate,
     "convert": Convert,
