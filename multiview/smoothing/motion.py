@@ -34,7 +34,7 @@ DIFFUSE = 1e6
 LEAST_CHANGE = 0.01
 FIRST_CHANGE = 0.05
 # Frames whose levels are counted, and rounds of counting: the habit is a prior, frames decide.
-HABIT_FRAMES, HABIT_ROUNDS = 2000, 5
+HABIT_FRAMES, HABIT_ROUNDS = 1000, 3
 # Frames of a stretch, on which single levels are compared: the widest smoother's half-width, and
 # more.
 STRETCH = 64
@@ -201,12 +201,16 @@ def measure_motion(steps: F64, z: F64, r: F64, gap: float) -> Motion:
     part = slice(first, first + some)
     inner = steps[first : first + some - 1]
     for _ in range(HABIT_ROUNDS):
-        habit = _levels(inner, z[part], r[part], gap, habit)[1]
-    forth = _levels(steps, z, r, gap, habit)[0]
-    back = _levels(steps[::-1], z[::-1], r[::-1], gap, habit)[0][::-1]
+        forth = _levels(inner, z[part], r[part], gap, habit)[1]
+        back = _levels(inner[::-1], z[part][::-1], r[part][::-1], gap, habit)[1]
+        habit = Habit((forth.share + back.share) / 2, (forth.change + back.change) / 2)
+    first_way = _levels(steps, z, r, gap, habit)[0]
+    other_way = _levels(steps[::-1], z[::-1], r[::-1], gap, habit)[0][::-1]
     # what starts suddenly is seen late by the one, what ends suddenly by the other
     usual = _usual(steps, z, r, gap, habit)
-    return Motion(level=np.maximum(np.maximum(forth, back), usual), usual=usual, habit=habit)
+    return Motion(
+        level=np.maximum(np.maximum(first_way, other_way), usual), usual=usual, habit=habit
+    )
 
 
 def _usual(steps: F64, z: F64, r: F64, gap: float, habit: Habit) -> F64:
