@@ -91,6 +91,20 @@ def in_unit(scene: Scene, scale: float, unit: str) -> Scene:
     return Scene(rig, scene.dets, points, scale * scene.truth)
 
 
+def part(scene: Scene, keep: np.ndarray) -> Scene:
+    """Some frames of a scene, triangulated anew."""
+    d = scene.dets
+    dets = replace(
+        d,
+        xy_px=d.xy_px[:, keep],
+        conf=d.conf[:, keep],
+        right=d.right[:, keep],
+        times=d.times[:, keep],
+        frame_ids=d.frame_ids[keep],
+    )
+    return triangulated(scene.rig, dets, scene.truth[keep])
+
+
 def backwards(scene: Scene) -> Scene:
     """The same scene filmed in reverse."""
     d, p = scene.dets, scene.points

@@ -16,6 +16,7 @@ from smoothing_scenes import (
     flick,
     in_unit,
     make_scene,
+    part,
     triangulated,
 )
 
@@ -85,13 +86,15 @@ def test_the_unit_of_the_rig_changes_nothing(calm: Scene, done, scale: float, un
     np.testing.assert_array_equal(points.inlier, done[0].inlier)
 
 
-def test_a_take_played_backwards_gives_the_same_paths(calm: Scene, done) -> None:
-    other = backwards(calm)
-    points = smooth(other.points, other.dets, other.rig)
-    off = np.abs(points.xyz_world[::-1] - done[0].xyz_world)
-    sd = np.sqrt(np.einsum("...ii->...i", done[0].cov))
-    # what is left: stretches of the take are counted from its beginning
-    assert np.nanmax(off / sd) < 1e-3
+def test_a_take_played_backwards_gives_the_same_paths(calm: Scene) -> None:
+    # fewer points than the noise is measured on: a sample would not be the same backwards
+    scene = part(calm, np.arange(80))
+    other = backwards(scene)
+    there = smooth(scene.points, scene.dets, scene.rig)
+    back = smooth(other.points, other.dets, other.rig)
+    sd = np.sqrt(np.einsum("...ii->...i", there.cov))
+    assert np.nanmax(np.abs(back.xyz_world[::-1] - there.xyz_world) / sd) < 1e-3
+    np.testing.assert_array_equal(back.valid[::-1], there.valid)
 
 
 def test_windows_change_nothing(calm: Scene, done, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,34 +164,17 @@ def test_labels_say_that_points_were_smoothed(calm: Scene, done) -> None:
 
 def test_uneven_times_are_times(calm: Scene, done) -> None:
     """Every third frame is lost: with its true times the take is as smooth as before."""
-    keep = np.flatnonzero(np.arange(FRAMES) % 3 != 1)
-    d = calm.dets
-    dets = replace(
-        d,
-        xy_px=d.xy_px[:, keep],
-        conf=d.conf[:, keep],
-        right=d.right[:, keep],
-        times=d.times[:, keep],
-        frame_ids=d.frame_ids[keep],
-    )
-    scene = triangulated(calm.rig, dets, calm.truth[keep])
+    scene = part(calm, np.flatnonzero(np.arange(FRAMES) % 3 != 1))
+    dets = scene.dets
     right = np.nanmedian(error_mm(smooth(scene.points, dets, scene.rig), scene))
-    even = replace(dets, times=np.tile(np.arange(len(keep)) / 20.0, (len(d.times), 1)))
+    even = replace(dets, times=np.tile(np.arange(len(scene.truth)) / 20.0, (len(dets.times), 1)))
     wrong = np.nanmedian(error_mm(smooth(scene.points, even, scene.rig), scene))
     assert right < 0.9 * wrong
 
 
 def test_few_frames_and_no_points_pass(calm: Scene) -> None:
-    d = calm.dets
-    few = replace(
-        d,
-        xy_px=d.xy_px[:, :3],
-        conf=d.conf[:, :3],
-        right=d.right[:, :3],
-        times=d.times[:, :3],
-        frame_ids=d.frame_ids[:3],
-    )
-    scene = triangulated(calm.rig, few, calm.truth[:3])
+    scene = part(calm, np.arange(3))
+    few = scene.dets
     points = smooth(scene.points, few, scene.rig)
     np.testing.assert_array_equal(points.valid, scene.points.valid)
     none = replace(few, xy_px=np.full_like(few.xy_px, np.nan), conf=np.zeros_like(few.conf))
