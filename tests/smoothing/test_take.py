@@ -172,6 +172,25 @@ def test_uneven_times_are_times(calm: Scene, done) -> None:
     assert right < 0.9 * wrong
 
 
+def test_errors_that_persist_are_told_and_widen_covariances(calm: Scene) -> None:
+    rng, shape = np.random.default_rng(0), calm.dets.xy_px.shape
+    noise = np.empty(shape)
+    noise[:, 0] = rng.normal(0, 1.5, shape[:1] + shape[2:])
+    for f in range(1, FRAMES):
+        noise[:, f] = 0.8 * noise[:, f - 1] + rng.normal(0, 0.6 * 1.5, noise[:, f].shape)
+    xy = calm.rig.project(calm.truth) + noise
+    scene = triangulated(
+        calm.rig, replace(calm.dets, xy_px=xy, conf=np.full(shape[:-1], 0.9)), calm.truth
+    )
+    points, report = smooth_with_report(scene.points, scene.dets, scene.rig)
+    assert report.persistence > 0.6
+    off = (points.xyz_world - scene.truth)[points.valid]
+    square = np.einsum("ni,nij,nj->n", off, np.linalg.inv(points.cov[points.valid]), off)
+    # what persists beyond the smoother is seen; what all views share would not be
+    assert (square < chi2.ppf(0.68, 3)).mean() > 0.55
+    assert np.nanmedian(error_mm(points, scene)) < np.nanmedian(error_mm(scene.points, scene))
+
+
 def test_few_frames_and_no_points_pass(calm: Scene) -> None:
     scene = part(calm, np.arange(3))
     few = scene.dets
