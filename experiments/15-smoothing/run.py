@@ -105,6 +105,9 @@ def _anipose(
     args: argparse.Namespace,
     method: str,
 ) -> dict[str, object]:
+    kept = cache / f"smoothing-peer-{views}-{args.frames}-{ANIPOSE.index(method)}.json"
+    if kept.exists() and not args.again:
+        return dict(json.loads(kept.read_text()))
     blank: dict[str, object] = {"job": "peer", "views": views, "seed": 0, "method": method}
     if made.error:
         return blank | {"note": made.error}
@@ -127,6 +130,7 @@ def _anipose(
     if "cpu_ms_per_pt" in found:
         row["frames_per_cpu_s"] = 1000 / (found["cpu_ms_per_pt"] * 21)
     row |= {"within5": found.get("recall5"), "note": note}
+    kept.write_text(json.dumps(row))
     print(json.dumps(row), flush=True)
     return row
 
