@@ -55,7 +55,16 @@ def main() -> None:
     print(text)
     if args.write:
         tables.write(HERE / "README.md", text)
+        _chart(kept, cache)
         print(f"written on {platform.machine()}, {os.cpu_count()} cores, {sys.version.split()[0]}")
+
+
+def _chart(kept: Path, cache: Path) -> None:
+    made = environments.prepare("charts", cache)
+    if made.error:
+        print(made.describe())
+        return
+    subprocess.run([made.python, str(HERE / "chart.py"), str(kept), str(HERE)], check=True)
 
 
 def _arguments() -> argparse.Namespace:
@@ -63,7 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--views", default=",".join(map(str, VIEWS)))
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     parser.add_argument("--frames", type=int, default=1000)
-    parser.add_argument("--long", type=int, default=18000, help="frames of the long take; 0: none")
+    parser.add_argument("--long", type=int, default=6000, help="frames of the long take; 0: none")
     parser.add_argument("--again", action="store_true", help="redo what is in the cache")
     parser.add_argument("--no-peer", action="store_true", help="without Anipose")
     parser.add_argument("--budget", type=float, default=20, help="CPU seconds aimed at for Anipose")
