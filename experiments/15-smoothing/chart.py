@@ -56,7 +56,8 @@ def speed(axis, records):
         axis.bar_label(bars, [f"{row[f'{p}_lag_ms']:.1f} ms" for p in PARTS], fontsize=7)
     axis.set_xticks(range(len(PARTS)), PARTS)
     axis.set_ylabel(f"error, mm: median, - 95 %; lag. {views} views")
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, ncols=3)
+    axis.set_ylim(top=1.2 * max(r["calm_p95"] for r in fast))
 
 
 def main():

@@ -157,6 +157,27 @@ def test_longer_gaps_stay(calm: Scene) -> None:
     assert not points.valid[60:75, :, 8].any()
 
 
+def test_views_come_back_and_contradicted_pairs_go(calm: Scene) -> None:
+    at, wrong = (60, 0, 8), calm.truth[60, 0, 8] + [0.0, 0.0, 0.2]
+    inlier, xy = calm.points.inlier.copy(), calm.dets.xy_px.copy()
+    inlier[2, 30:40] = False  # a view that was left out for no reason
+    inlier[(slice(None), *at)] = False
+    for v in (0, 1):  # two views that agree on a place away from the finger
+        xy[(v, *at)] = calm.rig.project(wrong)[v]
+        inlier[(v, *at)] = True
+    points = replace(calm.points, inlier=inlier)
+    dets = replace(calm.dets, xy_px=xy)
+    after, report = smooth_with_report(points, dets, calm.rig)
+    off = np.linalg.norm(xy - calm.rig.project(calm.truth), axis=-1)
+    right, gross = (off < 4)[2, 30:40], (off > 20)[2, 30:40]
+    assert gross.sum() > 5
+    assert after.inlier[2, 30:40][right & after.valid[30:40]].mean() > 0.98
+    assert not after.inlier[2, 30:40][gross].any()
+    assert report.hands[0].readmitted > 100
+    assert not after.valid[at]
+    assert report.hands[0].rejected >= 1
+
+
 def test_labels_say_that_points_were_smoothed(calm: Scene, done) -> None:
     assert "smoothed: over time" in pseudo_labels(done[0], calm.dets, calm.rig).source
     assert "smooth" not in pseudo_labels(calm.points, calm.dets, calm.rig).source
