@@ -38,6 +38,7 @@ ALLOWED = {
     # the second pass, of which a first one knows nothing, comes of it
     "detection": BASE | {"core", "capture", "models", "progress", "guided", "triangulation"},
     "train": BASE | {"core", "models", "config"},  # what it trains is run by models' cards
+    "smoothing": BASE | {"core", "geometry", "association", "config"},
     "prediction": BASE | {"core", "geometry", "association"},
     # reads the crops that 3D asks for: between the take's pictures and the triangulation
     "guided": BASE
@@ -65,6 +66,7 @@ OUTSIDE = {
     "geometry": SCIENCE | {"numba"},  # compiled loops, imported on first use
     "association": SCIENCE | {"pydantic"},
     "triangulation": SCIENCE | {"pydantic"},
+    "smoothing": SCIENCE | {"pydantic", "threadpoolctl"},
     "prediction": SCIENCE,
     "bias": SCIENCE,
     "guided": SCIENCE | {"pydantic"},

@@ -112,7 +112,7 @@ def pseudo_labels(
         sigma_px=sigma,
         keep=keep,
         iteration=iteration,
-        source=dets.source,
+        source=f"{dets.source}; smoothed: {points.smoothing}" if points.smoothing else dets.source,
         rig_digest=points.rig_digest,
         camera_names=points.camera_names,
         frame_ids=points.frame_ids,

@@ -148,6 +148,11 @@ class Points3D:
         As in the detections.
     rig_digest, unit
         The rig's, so that labels of another rig are noticed.
+    filled
+        Places that no triangulation stands behind but the path before and after, shape (F, H, K);
+        all False unless smoothing was asked to fill gaps.
+    smoothing
+        How the points were smoothed over time, in words; empty if they were not.
     """
 
     xyz_world: F64
@@ -161,14 +166,18 @@ class Points3D:
     skeleton: Skeleton
     rig_digest: str
     unit: str = "m"
+    filled: BoolArray = field(default_factory=lambda: np.zeros((0, 0, 0), np.bool_))
+    smoothing: str = ""
 
     def __post_init__(self) -> None:
+        filled = np.asarray(self.filled, np.bool_)
         arrays: dict[str, NDArray[Any]] = {
             "xyz_world": as_f64(self.xyz_world, "xyz_world"),
             "cov": as_f64(self.cov, "cov"),
             "err_px": as_f64(self.err_px, "err_px"),
             "inlier": np.asarray(self.inlier, np.bool_),
             "voted": np.asarray(self.voted, np.bool_),
+            "filled": filled if filled.size else np.zeros(np.shape(self.voted), np.bool_),
             "frame_ids": np.asarray(self.frame_ids, np.int64),
         }
         patterns = {
@@ -177,6 +186,7 @@ class Points3D:
             "inlier": "V F H K",
             "err_px": "V F H K",
             "voted": "F H K",
+            "filled": "F H K",
             "frame_ids": "F",
         }
         check_shapes("Points3D", {n: (arrays[n], p) for n, p in patterns.items()})

@@ -3,7 +3,7 @@
 from multiview.config import Config
 from multiview.verbs.bootstrap import Bootstrap
 from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
-from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
+from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Smooth, Triangulate
 from multiview.verbs.dataset import (
     DatasetCheck,
     DatasetConvert,
@@ -27,6 +27,7 @@ VERBS: dict[str, type[Config]] = {
     "calib scene": CalibScene,
     "detect": Detect,
     "triangulate": Triangulate,
+    "smooth": Smooth,
     "label": Label,
     "dataset make": DatasetMake,
     "dataset convert": DatasetConvert,

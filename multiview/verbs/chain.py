@@ -12,11 +12,12 @@ from multiview.bootstrap.labels import LabelConfig
 from multiview.bootstrap.select import SelectConfig
 from multiview.config import Config
 from multiview.core.boards import Origin
+from multiview.smoothing.config import SmoothingConfig
 from multiview.stages.solve_options import SolveOptions
 from multiview.triangulation import TriangulationConfig
 from multiview.verbs.options import CaptureOptions
 
-__all__ = ["Calibrate", "Demo", "Evaluate", "Init", "Label", "Triangulate"]
+__all__ = ["Calibrate", "Demo", "Evaluate", "Init", "Label", "Smooth", "Triangulate"]
 
 
 class Init(Config):
@@ -101,6 +102,35 @@ class Triangulate(Config):
             self.out,
             self.ransac,
             bias_path=self.bias,
+            force=self.force,
+        )
+
+
+class Smooth(Config):
+    """Smooth 3D keypoints over time, as much as the take itself shows to be right."""
+
+    points: Positional[Path]
+    """Folder of `triangulate`."""
+    out: Path
+    """Output folder: points.parquet, rig.yaml, report.md; `label` takes it as its points."""
+    detections: Path | None = None
+    """Folder of `detect`, or a detections table; by default those that were triangulated."""
+    rig: Path | None = None
+    """Rig file; by default the one in the folder of points."""
+    smooth: SmoothingConfig = SmoothingConfig()
+    force: bool = False
+    """Replace an older, different result."""
+
+    def run(self) -> None:
+        """Run the verb."""
+        from multiview.stages.smooth import run_smooth
+
+        run_smooth(
+            self.points,
+            self.out,
+            self.smooth,
+            detections=self.detections,
+            rig_path=self.rig,
             force=self.force,
         )
 
