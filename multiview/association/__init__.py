@@ -18,13 +18,17 @@ one. Geometry decides instead:
 
 from multiview.association.assign import Association, assign_hands, associate
 from multiview.association.candidates import AGREE_BOX, palm_keypoints
+from multiview.association.repair import Repairs, find_repairs, no_repairs
 from multiview.association.sides import MAX_LOGIT
 
 __all__ = [
     "AGREE_BOX",
     "MAX_LOGIT",
     "Association",
+    "Repairs",
     "assign_hands",
     "associate",
+    "find_repairs",
+    "no_repairs",
     "palm_keypoints",
 ]

@@ -66,8 +66,11 @@ def _extract_chunk(cand: Candidates, most: int) -> Found:
     free, active = cand.there.copy(), np.arange(frames)
     hands = [Found(np.full((frames, views, 0), -1), np.full((frames, 0, k, 3), np.nan))]
     for _ in range(2 * most):  # every hand may have been found twice
+        active = active[free[active].any((1, 2))]
+        if not active.size:
+            break
         score = _free_pairs(support[active], base[active], free[active])
-        some = score.max((1, 2), initial=0) > 0
+        some = score.max((1, 2)) > 0
         active, score = active[some], score[some]
         if not active.size:
             break

@@ -69,6 +69,11 @@ def run_triangulate(
         f"reprojection median {figures['reprojection_median_px']:.2f} px "
         f"-> {out / 'points.parquet'}"
     )
+    if report.repairs:
+        say(
+            f"  put right where one view contradicted three others: {_repairs(report)} "
+            "(--ransac.no-repair leaves them out instead)"
+        )
     if report.hit_rate < LOW_AGREEMENT and figures["share_voted"] > 0:
         say(
             f"  look at: only {report.hit_rate:.0%} of the observations agree with the others; "
@@ -108,6 +113,11 @@ def point_figures(points: Points3D, dets: Detections) -> dict[str, float]:
     }
 
 
+def _repairs(report: TriangulationReport) -> str:
+    """Say what was taken for what, and how often over all cameras."""
+    return ", ".join(f"{kind} {sum(n)}" for kind, n in report.repairs.items()) or "nothing"
+
+
 def _share(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.1%}"
 
@@ -133,12 +143,15 @@ def _markdown(points: Points3D, report: TriangulationReport, figures: dict[str, 
         f"| agreeing views demanded of 2, 3, ... candidates | "
         f"{', '.join(map(str, report.min_views))} |",
         f"| detections whose left/right the other views overruled | {report.moved} |",
+        f"| candidates that belong to no hand | {report.unassigned} |",
+        f"| put right where one view alone was confused | {_repairs(report)} |",
         "",
-        "| camera | observations | inliers | median px of inliers |",
-        "| --- | ---: | ---: | ---: |",
+        "| camera | observations | inliers | median px of inliers | sides | fingers put right |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for v, name in enumerate(points.camera_names):
         err, good = points.err_px[v], points.inlier[v]
         median = f"{np.median(err[good]):.2f}" if good.any() else "-"
-        lines.append(f"| {name} | {np.isfinite(err).sum()} | {good.sum()} | {median} |")
+        changed = f"{report.swapped_hands[v]} | {report.repaired_fingers[v]}"
+        lines.append(f"| {name} | {np.isfinite(err).sum()} | {good.sum()} | {median} | {changed} |")
     return "\n".join(lines) + "\n"
