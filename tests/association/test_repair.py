@@ -91,13 +91,21 @@ def test_nothing_is_repaired_where_nothing_is_confused(
 
 
 def test_a_view_that_is_off_by_a_finger_is_not_repaired() -> None:
-    """Shifted by the way from index to middle, each finger lies where its neighbour should."""
+    """Parallel fingers, shifted by their distance; the last has nowhere to go and is missing."""
+    at = np.stack([20.0 * ((np.arange(21) + 3) // 4), 25.0 * (np.arange(21) % 4)], -1)[None]
+    xy = at + [20.0, 0.0] + np.random.default_rng(3).normal(size=at.shape)
+    xy[:, 17:] = np.nan
+    fingers = fingers_of(HAND_21)
+    assert fingers is not None
+    found = judge(View(xy, at, np.ones((1, 21)), np.array([100.0])), fingers)
+    assert not found.fingers.any()
+
+
+def test_a_shifted_view_of_a_take_is_not_repaired() -> None:
     rig, seen = take(3, outliers=0.0)
-    dets = seen.detections
-    step = np.nanmedian((seen.xy_true_px[0, :, :, 9:13] - seen.xy_true_px[0, :, :, 5:9]), axis=-2)
-    xy = np.array(dets.xy_px)
-    xy[0] += step[..., None, :]
-    points, found = solve(rig, replace(dets, xy_px=xy))
+    xy = np.array(seen.detections.xy_px)
+    xy[0] += [14.0, 9.0]
+    points, found = solve(rig, replace(seen.detections, xy_px=xy))
     assert points.inlier[0].mean() < 0.2
     assert not found.any
 
