@@ -26,6 +26,12 @@ RARE = 1e-3
 # No hand is larger or smaller than the take's median by more than this factor: the hand of a
 # four-year-old and the largest adult's are 110 and 220 mm long.
 SIZE_FACTOR = 2.0
+# A hand of two views alone is doubtful if half of its bones disagree with its size by more than
+# this factor (noise of 5 mm in a bone of 25 mm is a fifth): it may be one view's left hand and the
+# other's right. What prediction says of its candidates is asked first.
+SHAPE_FACTOR = 1.4
+# Hands from which the take's median is told.
+ENOUGH = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +96,13 @@ def associate(dets: Detections, rig: Rig, max_hands: int = 2) -> Association:
     cand = candidates_of(dets, rig)
     found = extract_hands(cand, max_hands + SPARE)
     least = least_votes(found.votes, len(rig.cameras))
-    found = _plausible(found, least, dets.skeleton)
+    found, doubtful = _plausible(found, least, dets.skeleton)
     times = step_times(dets.times)
+    if doubtful.any():
+        sure = found.without(doubtful)
+        track = follow(_look(sure, dets), times)
+        sure, _ = fill_gaps(cand, sure, track, times, least)
+        found = _restored(sure, found, doubtful)
     track = follow(_look(found, dets), times)
     found, track = fill_gaps(cand, found, track, times, least)
     track = keep_most(drop_ghosts(track, found.votes), found.votes, max_hands)
@@ -113,38 +124,54 @@ def _opinion(found: Found, dets: Detections) -> F64:
 
 def _look(found: Found, dets: Detections) -> Look:
     palm = palm_keypoints(dets.skeleton.groups)
-    size = _log_size(found.xyz, dets.skeleton)
+    size, _ = _log_size(found.xyz, dets.skeleton)
     return Look(found.xyz, palm, size, _opinion(found, dets))
 
 
-def _log_size(xyz: F64, skeleton: Skeleton) -> F64:
-    """Logarithm of each hand's size against the take's median bones, shape (F, R)."""
-    if not xyz.size or not skeleton.edges:
-        return np.full(xyz.shape[:2], np.nan)
-    a, b = np.array(skeleton.edges).T
-    length = np.linalg.norm(xyz[:, :, a] - xyz[:, :, b], axis=-1)
+def _log_size(xyz: F64, skeleton: Skeleton) -> tuple[F64, F64]:
+    """Logarithm of each hand's size against the take's median bones, and how its bones differ.
+
+    Both of shape (F, R): the median over the bones, and the median distance from it.
+    """
+    none = np.full(xyz.shape[:2], np.nan)
+    edges = np.array(skeleton.edges)
+    if not xyz.size or not len(edges):
+        return none, none
+    length = np.linalg.norm(xyz[:, :, edges[:, 0]] - xyz[:, :, edges[:, 1]], axis=-1)
     log = np.log(np.where(length > 0, length, np.nan))
-    flat = log.reshape(-1, len(a))
+    flat = log.reshape(-1, len(edges))
     seen = np.isfinite(flat).any(0)
-    typical = np.full(len(a), np.nan)
+    typical = np.full(len(edges), np.nan)
     typical[seen] = np.nanmedian(flat[:, seen], axis=0)
     off = log - typical
-    out = np.full(log.shape[:2], np.nan)
+    size, spread = none.copy(), none.copy()
     some = np.isfinite(off).any(-1)
-    out[some] = np.nanmedian(off[some], axis=-1)
-    return out
+    size[some] = np.nanmedian(off[some], axis=-1)
+    spread[some] = np.nanmedian(np.abs(off[some] - size[some, None]), axis=-1)
+    return size, spread
 
 
-def _plausible(found: Found, least: int, skeleton: Skeleton) -> Found:
-    """Drop hands of too few views, and of a size no hand has, judged by those of three and more."""
-    size, votes = _log_size(found.xyz, skeleton), found.votes
-    ghost = votes < least
-    sure = size[(votes >= 3) & np.isfinite(size)]
-    if sure.size and found.slot.shape[1] >= 3:
-        ghost |= ~(np.abs(size - np.median(sure)) < np.log(SIZE_FACTOR))
+def _plausible(found: Found, least: int, skeleton: Skeleton) -> tuple[Found, BoolArray]:
+    """Drop hands of too few views or of a size no hand has; say which are doubtful, (F, R)."""
+    size, shape = _log_size(found.xyz, skeleton)
+    told = np.isfinite(size) & (found.votes >= 3)
+    told = told if told.sum() >= ENOUGH else np.isfinite(size) & (found.votes >= 2)
+    ghost = found.votes < least
+    if told.sum() < ENOUGH:
+        return found.without(ghost), np.zeros(ghost.shape, np.bool_)
+    ghost |= np.abs(size - np.median(size[told])) > np.log(SIZE_FACTOR)
+    doubtful = ~ghost & (found.votes == 2) & (shape > np.log(SHAPE_FACTOR))
+    return found.without(ghost), np.asarray(doubtful, np.bool_)
+
+
+def _restored(sure: Found, found: Found, doubtful: BoolArray) -> Found:
+    """Put doubtful hands back whose candidates nothing better has taken meanwhile."""
+    both = found.slot[..., None] == sure.slot[:, :, None]
+    taken = (both & (found.slot >= 0)[..., None]).any((1, 3))
+    back = found.without(~doubtful | taken)
     return Found(
-        np.where(ghost[:, None], -1, found.slot),
-        np.where(ghost[..., None, None], np.nan, found.xyz),
+        np.concatenate([sure.slot, back.slot], axis=2),
+        np.concatenate([sure.xyz, back.xyz], axis=1),
     )
 
 

@@ -41,6 +41,13 @@ class Found:
     slot: IntArray  # (F, V, R)
     xyz: F64  # (F, R, K, 3)
 
+    def without(self, hands: BoolArray) -> Found:
+        """Leave some hands (F, R) out."""
+        return Found(
+            np.where(hands[:, None], -1, self.slot),
+            np.where(hands[..., None, None], np.nan, self.xyz),
+        )
+
     @property
     def votes(self) -> IntArray:
         """Views that carry each hand, shape (F, R)."""

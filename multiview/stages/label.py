@@ -20,7 +20,7 @@ from multiview.formats.detections_parquet import read_detections
 from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import read_rig
 from multiview.progress import Progress, progress_bar, say
-from multiview.stage import Stage, file_digest
+from multiview.stage import MANIFEST, Stage, file_digest, read_manifest
 from multiview.viz.sheet import take_sheet
 from multiview.viz.video import write_overlays
 
@@ -77,7 +77,7 @@ def run_label(
         say(f"label: {out} is up to date")
         return out
     if not dets.hands:  # once, for labels, sheet and videos alike
-        dets, _ = assign_hands(dets, rig)
+        dets, _ = assign_hands(dets, rig, _hands_of(points_dir, points))
     labels = pseudo_labels(points, dets, rig, config, pictures=capture.index >= 0)
     write_coco(labels, stage.work / "coco.json")
     if pictures:
@@ -111,6 +111,13 @@ def run_label(
             else "  no label: nothing was triangulated"
         )
     return out
+
+
+def _hands_of(points_dir: Path, points: Points3D) -> int:
+    """Return how many hands at a time the detections were sorted into for the points."""
+    if not (points_dir / MANIFEST).exists():
+        return max(2, len(points.hands))
+    return int(read_manifest(points_dir).get("config", {}).get("max_hands", 2))
 
 
 def _check_capture(capture: Capture, points: Points3D) -> None:

@@ -93,7 +93,7 @@ def test_nothing_is_repaired_where_nothing_is_confused(
 def test_a_view_that_is_off_by_a_finger_is_not_repaired() -> None:
     """Parallel fingers, shifted by their distance; the last has nowhere to go and is missing."""
     at = np.stack([20.0 * ((np.arange(21) + 3) // 4), 25.0 * (np.arange(21) % 4)], -1)[None]
-    xy = at + [20.0, 0.0] + np.random.default_rng(3).normal(size=at.shape)
+    xy = at + np.array([20.0, 0.0]) + np.random.default_rng(3).normal(size=at.shape)
     xy[:, 17:] = np.nan
     fingers = fingers_of(HAND_21)
     assert fingers is not None
