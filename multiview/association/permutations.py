@@ -184,7 +184,9 @@ def _noise(view: View, residual: F64) -> F64:
     Shape (M, K).
     """
     r = np.linalg.norm(_some(residual), axis=-1)
-    shown = np.nanquantile(r, QUANTILE, axis=1) / RAYLEIGH
+    place = (QUANTILE * (np.isfinite(r).sum(1) - 1)).astype(np.int64)
+    # missing rows sort to the end
+    shown = np.take_along_axis(np.sort(r, axis=1), place[:, None], axis=1)[:, 0] / RAYLEIGH
     return np.asarray(np.maximum(view.sigma, shown[:, None]))
 
 

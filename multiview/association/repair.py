@@ -105,6 +105,15 @@ def no_repairs(dets: Detections) -> Repairs:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    dets: Detections
+    points: Points3D
+    rig: Rig
+    sigma_px: F64
+    carried: BoolArray  # (V, F, H, K): points that enough other views carry
+
+
 def find_repairs(dets: Detections, points: Points3D, rig: Rig, sigma_px: F64) -> Repairs:
     """Find what single views confused.
 
@@ -121,7 +130,10 @@ def find_repairs(dets: Detections, points: Points3D, rig: Rig, sigma_px: F64) ->
     views, hands = dets.conf.shape[0], dets.conf.shape[2]
     if views <= CARRIERS or not points.valid.any():
         return out
-    _find_hands(out.hand, dets, points, rig, sigma_px)
+    count = points.inlier.sum(0, dtype=np.int16)
+    carried = points.valid & (count - points.inlier >= CARRIERS)
+    scene = _Scene(dets, points, rig, sigma_px, carried)
+    _find_hands(out.hand, scene)
     swapped = out.hand != np.arange(hands)
     if swapped.any():
         # a slot that only became empty received nothing
@@ -130,12 +142,12 @@ def find_repairs(dets: Detections, points: Points3D, rig: Rig, sigma_px: F64) ->
     fingers = fingers_of(dets.skeleton)
     if fingers is None:
         return out
-    suspect = _suspects(points, fingers, sigma_px) & ~swapped
+    suspect = _suspects(scene, fingers) & ~swapped
     for v in range(views):
         f, h = np.nonzero(suspect[v])
         for start in range(0, len(f), BLOCK):
             at = f[start : start + BLOCK], h[start : start + BLOCK]
-            found = judge(_view_of(dets, points, rig, sigma_px, v, *at), fingers)
+            found = judge(_view_of(scene, v, *at), fingers)
             out.source[v, at[0], at[1]] = found.source
             out.moved_fingers[v] += found.fingers.sum()
             _tally(out.kinds, found, fingers, v, views)
@@ -149,18 +161,11 @@ def _tally(kinds: dict[str, IntArray], found: Judged, fingers: Fingers, v: int, 
         kinds.setdefault(kind, np.zeros(views, np.int64))[v] += 1
 
 
-def _carried(points: Points3D, view: int) -> BoolArray:
-    """Points that enough other views carry, shape (F, H, K)."""
-    others = points.inlier.sum(0) - points.inlier[view]
-    return np.asarray(points.valid & (others >= CARRIERS), np.bool_)
-
-
-def _suspects(points: Points3D, fingers: Fingers, sigma_px: F64) -> BoolArray:
+def _suspects(scene: _Scene, fingers: Fingers) -> BoolArray:
     """Hands in views with two fingers half off or one finger nearly all off, shape (V, F, H)."""
-    off = points.err_px > OFF * sigma_px[:, None, None, None]
-    for v in range(len(off)):
-        off[v] &= _carried(points, v)
-    count = off[..., fingers.rows].sum(-1)
+    points = scene.points
+    off = (points.err_px > OFF * scene.sigma_px[:, None, None, None]) & scene.carried
+    count = off[..., fingers.rows].sum(-1, dtype=np.int8)
     suspect = ((count >= 2).sum(-1) >= 2) | (count >= 3).any(-1)
     return np.asarray(suspect & _in_order(points.xyz_world, points.skeleton), np.bool_)
 
@@ -175,15 +180,13 @@ def _in_order(xyz: F64, skeleton: Skeleton) -> BoolArray:
     return np.asarray((step > 0).all(-1), np.bool_)
 
 
-def _view_of(
-    dets: Detections, points: Points3D, rig: Rig, sigma_px: F64, v: int, f: IntArray, h: IntArray
-) -> View:
+def _view_of(scene: _Scene, v: int, f: IntArray, h: IntArray) -> View:
     """Hands (f, h) of view v beside their projections."""
-    carried = _carried(points, v)[f, h]
-    xyz = np.where(carried[..., None], points.xyz_world[f, h], np.nan)
-    at, spread = _projected(rig, v, xyz, points.cov[f, h])
-    sigma = np.sqrt(sigma_px[v] ** 2 + np.nan_to_num(spread))
-    return View(dets.xy_px[v, f, h], at, sigma, _box(at))
+    points = scene.points
+    xyz = np.where(scene.carried[v, f, h][..., None], points.xyz_world[f, h], np.nan)
+    at, spread = _projected(scene.rig, v, xyz, points.cov[f, h])
+    sigma = np.sqrt(scene.sigma_px[v] ** 2 + np.nan_to_num(spread))
+    return View(scene.dets.xy_px[v, f, h], at, sigma, _box(at))
 
 
 def _projected(rig: Rig, v: int, xyz: F64, cov: F64) -> tuple[F64, F64]:
@@ -202,17 +205,15 @@ def _box(at: F64) -> F64:
     return np.asarray(np.maximum(np.where(np.isfinite(side), side, 0.0).max(-1), 1.0))
 
 
-def _find_hands(
-    hand: IntArray, dets: Detections, points: Points3D, rig: Rig, sigma_px: F64
-) -> None:
+def _find_hands(hand: IntArray, scene: _Scene) -> None:
     """Set the slot that each slot's hand really comes from, (V, F, H), in place."""
     views, _, hands = hand.shape
     if hands < 2:
         return
     limit = np.log(views * hands * (hands - 1) / 2 / FALSE_RATE)
     for v in range(views):
-        frames_off = _off_hands(dets, points, v, sigma_px)
-        score = _hand_scores(dets, points, rig, sigma_px, v, frames_off)
+        frames_off = _off_hands(scene, v)
+        score = _hand_scores(scene, v, frames_off)
         own = np.einsum("fhh->fh", score)
         for a in range(hands):
             for b in range(a):
@@ -221,26 +222,24 @@ def _find_hands(
                 hand[v, at, a], hand[v, at, b] = hand[v, at, b].copy(), hand[v, at, a].copy()
 
 
-def _off_hands(dets: Detections, points: Points3D, v: int, sigma_px: F64) -> IntArray:
+def _off_hands(scene: _Scene, v: int) -> IntArray:
     """Frames of a view in which a hand is off as a whole, or has no 3D of its own beside others."""
-    err = np.where(_carried(points, v), points.err_px[v], np.nan)
-    known = np.isfinite(err)
-    off = (err > OFF * sigma_px[v]).sum(-1) * 2 > known.sum(-1)
-    lone = dets.valid[v].any(-1) & (known.sum(-1) < HAND_ROWS)
-    other = _carried(points, v).sum(-1) >= HAND_ROWS
+    err = scene.points.err_px[v]
+    known = (scene.carried[v] & np.isfinite(err)).sum(-1)
+    off = ((err > OFF * scene.sigma_px[v]) & scene.carried[v]).sum(-1) * 2 > known
+    lone = scene.dets.valid[v].any(-1) & (known < HAND_ROWS)
+    other = scene.carried[v].sum(-1) >= HAND_ROWS
     return np.flatnonzero((off | lone).any(-1) & other.any(-1))
 
 
-def _hand_scores(
-    dets: Detections, points: Points3D, rig: Rig, sigma_px: F64, v: int, f: IntArray
-) -> F64:
+def _hand_scores(scene: _Scene, v: int, f: IntArray) -> F64:
     """Score of every detected hand at the place of every 3D hand, shape (f, from, to)."""
-    carried = _carried(points, v)[f]
-    xyz = np.where(carried[..., None], points.xyz_world[f], np.nan)
-    at, spread = _projected(rig, v, xyz, points.cov[f])
+    xyz = np.where(scene.carried[v, f][..., None], scene.points.xyz_world[f], np.nan)
+    at, spread = _projected(scene.rig, v, xyz, scene.points.cov[f])
     box = _box(at)[..., None]
-    sigma = np.maximum(np.sqrt(sigma_px[v] ** 2 + np.nan_to_num(spread)), HAND_NOISE * box)
-    r2 = ((dets.xy_px[v, f][:, :, None] - at[:, None]) ** 2).sum(-1)
+    noise = np.sqrt(scene.sigma_px[v] ** 2 + np.nan_to_num(spread))
+    sigma = np.maximum(noise, HAND_NOISE * box)
+    r2 = ((scene.dets.xy_px[v, f][:, :, None] - at[:, None]) ** 2).sum(-1)
     score = row_score(r2, sigma[:, None], box[:, None])
     enough = present(r2[..., None]).sum(-1) >= HAND_ROWS
     return np.asarray(np.where(enough, score.sum(-1), 0.0))
