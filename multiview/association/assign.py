@@ -109,8 +109,6 @@ def associate(dets: Detections, rig: Rig, max_hands: int = 2) -> Association:
     one = max_hands <= 2
     opinion = _opinion(found, dets)
     side = sides_of_tracks(track, opinion, one_person=one)
-    if max_hands == 1:
-        side = np.where(track >= 0, side, 0)
     place, names = name_slots(track, side, _middle(found.xyz), one_person=one)
     return _gather(dets, found, track, place, names)
 
