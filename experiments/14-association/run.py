@@ -8,6 +8,8 @@ import numpy as np
 from repairs import PRETENDERS, pretenders, swaps
 from scenes import measure, scene
 
+from multiview.association import associate
+from multiview.association.sides import BENT, bend
 from multiview.formats.caliscope import read_caliscope_rig, read_holistic_csv
 from multiview.geometry.metrics import bone_variation
 from multiview.stage import provenance
@@ -155,6 +157,20 @@ def real():
                         f"{dets.valid.any(-1).sum()} candidates in no hand"
                     )
     print(f"\nassociated: {note}")
+    bends(associate(dets, rig))
+
+
+def bends(got):
+    """How often the way the fingers bend says the side that all views and frames voted for."""
+    said = bend(got.xyz_world, got.detections.skeleton)
+    told = (got.detections.valid.any(-1).sum(0) >= 3) & (np.abs(said) > 0)
+    right = (said > 0) == np.array([False, True])
+    clear = told & (np.abs(said) > BENT)
+    print(
+        f"bending of the fingers agrees with the voted side in {right[told].mean():.0%} of "
+        f"{told.sum()} hands of three views and more, {right[clear].mean():.0%} of "
+        f"{clear.sum()} with a clear bend"
+    )
 
 
 def main():

@@ -13,7 +13,7 @@ from multiview.association.extract import extract_hands
 from multiview.association.fill import fill_gaps
 from multiview.association.hypotheses import Found
 from multiview.association.naming import drop_ghosts, keep_most, name_slots
-from multiview.association.sides import BENT, MAX_LOGIT, bend, log_odds, sides_of_tracks
+from multiview.association.sides import BENT, BENT_LOGIT, bend, log_odds, sides_of_tracks
 from multiview.association.tracks import Look, follow, step_times
 from multiview.core import HAND_SLOTS, Detections, Rig, Skeleton
 
@@ -115,7 +115,7 @@ def associate(dets: Detections, rig: Rig, max_hands: int = 2) -> Association:
 
 def _opinion(found: Found, dets: Detections) -> F64:
     """Log odds of "right" of every hand: the views' opinions and one more, how fingers bend."""
-    bent = np.clip(bend(found.xyz, dets.skeleton) / BENT, -1, 1) * MAX_LOGIT
+    bent = np.clip(bend(found.xyz, dets.skeleton) / BENT, -1, 1) * BENT_LOGIT
     told = np.where(found.votes >= 3, bent, 0.0)
     return np.asarray(log_odds(dets.right, found.slot) + told)
 
