@@ -79,6 +79,17 @@ def join_candidates(
     xy = np.concatenate([xy, np.where(twice[..., None, None], copy, np.nan)], axis=2)
     conf, right = np.concatenate([conf, conf], axis=2), np.concatenate([right, 1 - right], axis=2)
     hand = np.concatenate([hand, hand], axis=2)
+    xy, conf, right, hand = _shuffled(rng, xy, conf, right, hand)
+    detections = replace(
+        people[0].detections, xy_px=xy, conf=conf, right=right, hands=(), source="multiview.synth"
+    )
+    return Crowd(detections=detections, hand=hand)
+
+
+def _shuffled(
+    rng: np.random.Generator, xy: F64, conf: F64, right: F64, hand: IntArray
+) -> tuple[F64, F64, F64, IntArray]:
+    """Put the slots of every picture in another order, those that are empty last."""
     there = np.isfinite(xy).all(-1)
     found = there.any(-1)
     order = np.argsort(rng.random(hand.shape) + ~found, axis=2)
@@ -87,13 +98,7 @@ def join_candidates(
     conf = np.take_along_axis(np.where(there, conf, 0.0), take[..., None], axis=2)
     found = np.take_along_axis(found, take, axis=2)
     right = np.where(found, np.take_along_axis(right, take, axis=2), np.nan)
-    detections = replace(
-        people[0].detections, xy_px=xy, conf=conf, right=right, hands=(), source="multiview.synth"
-    )
-    return Crowd(
-        detections=detections,
-        hand=np.where(found, np.take_along_axis(hand, take, axis=2), -1),
-    )
+    return xy, conf, right, np.where(found, np.take_along_axis(hand, take, axis=2), -1)
 
 
 def pass_by(
