@@ -172,7 +172,8 @@ def guide(
     rig = rig.select(dets.camera_names)
     _check(capture, detector, dets, points, rig)
     if not dets.hands:
-        dets, _ = assign_hands(dets, rig)
+        dets, _ = assign_hands(dets, rig, max(2, len(points.hands)))
+        _check_hands(dets, points)
     first, last, _ = slice(start, stop).indices(len(dets.frame_ids))
     xyz = predict_hands(points, config.max_step)[first:last]
     part, prior = _cut(dets, first, last), rig.project(xyz)
@@ -363,12 +364,17 @@ def _check(
             f"({len(names[1])})",
             "guide with the detector of the first pass, or one with the same keypoints",
         )
-    if dets.hands and dets.hands != points.hands:
+    if dets.hands:
+        _check_hands(dets, points)
+    rig.check_sizes(capture.sizes_wh)
+
+
+def _check_hands(dets: Detections, points: Points3D) -> None:
+    if dets.hands != points.hands:
         raise InputError(
             f"the detections are of hands {dets.hands}, the 3D points of {points.hands}",
-            "give the detections that triangulate used",
+            "give the detections that triangulate used, sorted by associate() as it did",
         )
-    rig.check_sizes(capture.sizes_wh)
 
 
 def _check_take(capture: Capture, what: str, value: Detections | Points3D) -> None:

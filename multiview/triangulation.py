@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from multiview._shapes import F64, BoolArray
-from multiview.association import assign_hands
+from multiview.association import associate, find_repairs, no_repairs
 from multiview.config import Config
 from multiview.core import HAND_21, Detections, Points3D, Rig, Skeleton
 from multiview.errors import InputError
@@ -62,6 +62,11 @@ class TriangulationConfig(Config):
     two_views
         Of a keypoint: a point that two views alone carry is kept if it is right with this
         probability, from how often detections of its confidence agree on the take.
+    max_hands
+        Hands at a time, where detections are not sorted yet; 2: one person's.
+    repair
+        Put fingers and hands right that one view took for one another, where the 3D of at least
+        three others says so (`multiview.association.repair`).
     accept
         Of a finger: a result is kept if its mean error is below this many tolerances (the group's
         6 px against 4 px), and the keypoints in it whose own error is.
@@ -76,6 +81,8 @@ class TriangulationConfig(Config):
     spurious: float = Field(0.01, gt=0)
     two_views: float = Field(0.8, ge=0, le=1)
     accept: float = Field(1.5, gt=0)
+    max_hands: int = Field(2, ge=1)
+    repair: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +109,14 @@ class TriangulationReport:
         none.
     moved
         Detections whose left/right label was overruled by the other views.
+    unassigned
+        Candidates that belong to no hand.
+    swapped_hands
+        Per camera: hands called by the other side's name, overruled or repaired.
+    repaired_fingers
+        Per camera: fingers taken for one another and put right.
+    repairs
+        How often what was put right, per camera (`multiview.association.repair.Repairs`).
     """
 
     hand_length: float
@@ -112,6 +127,10 @@ class TriangulationReport:
     sigma_camera_px: tuple[float, ...]
     two_view_trust: float
     moved: int
+    unassigned: int
+    swapped_hands: tuple[int, ...]
+    repaired_fingers: tuple[int, ...]
+    repairs: dict[str, tuple[int, ...]]
 
 
 def triangulate(dets: Detections, rig: Rig, config: TriangulationConfig | None = None) -> Points3D:
@@ -127,8 +146,8 @@ def triangulate_with_report(
     Parameters
     ----------
     dets
-        Detections; candidates are first sorted into left and right hands
-        (`multiview.association.assign_hands`), except one of anything else a picture.
+        Detections; candidates are first sorted into hands (`multiview.association.associate`),
+        except one of anything else a picture.
     rig
         Has every camera of ``dets``.
     config
@@ -155,7 +174,33 @@ def triangulate_with_report(
         )
     if dets.size_wh:
         rig.check_sizes(dets.size_wh)
-    dets, moved = _associated(_near_the_picture(dets, rig), rig)
+    dets, moved, unassigned = _associated(_near_the_picture(dets, rig), rig, config.max_hands)
+    points, found, length = _solve(dets, rig, config)
+    fixed = no_repairs(dets)
+    if config.repair:
+        fixed = find_repairs(dets, points, rig, found.sigma_px)
+    if fixed.any:
+        points, found, length = _solve(fixed.apply(dets), rig, config)
+    two = points.inlier.sum(0).ravel() == 2
+    report = TriangulationReport(
+        hand_length=length,
+        tolerance=found.tolerance,
+        hit_rate=found.rate,
+        min_views=tuple(int(n) for n in found.needed[2:]),
+        sigma_px=float(np.median(found.sigma_px)) if points.valid.any() else float("nan"),
+        sigma_camera_px=tuple(float(s) for s in found.sigma_px),
+        two_view_trust=float(found.trust[two].mean()) if two.any() else float("nan"),
+        moved=int(moved.sum()),
+        unassigned=unassigned,
+        **fixed.figures(moved),
+    )
+    return points, report
+
+
+def _solve(
+    dets: Detections, rig: Rig, config: TriangulationConfig
+) -> tuple[Points3D, _Found, float]:
+    """Triangulate sorted detections; also the hand's length."""
     views, frames, hands, k = dets.conf.shape
     xy_px = np.where((dets.conf >= config.min_conf)[..., None], dets.xy_px, np.nan)
     xy_px = xy_px.reshape(views, frames * hands * k, 2)
@@ -167,19 +212,7 @@ def triangulate_with_report(
         found = _by_keypoint(scene, dets.conf.reshape(views, -1))
     else:
         found = _by_finger(scene, xy_norm)
-    points = _points(found, dets, rig, xy_px)
-    two = points.inlier.sum(0).ravel() == 2
-    report = TriangulationReport(
-        hand_length=length,
-        tolerance=found.tolerance,
-        hit_rate=found.rate,
-        min_views=tuple(int(n) for n in found.needed[2:]),
-        sigma_px=float(np.median(found.sigma_px)) if points.valid.any() else float("nan"),
-        sigma_camera_px=tuple(float(s) for s in found.sigma_px),
-        two_view_trust=float(found.trust[two].mean()) if two.any() else float("nan"),
-        moved=moved,
-    )
-    return points, report
+    return _points(found, dets, rig, xy_px), found, length
 
 
 def _near_the_picture(dets: Detections, rig: Rig) -> Detections:
@@ -196,13 +229,17 @@ def _near_the_picture(dets: Detections, rig: Rig) -> Detections:
     return replace(dets, xy_px=np.where(near[..., None], dets.xy_px, np.nan))
 
 
-def _associated(dets: Detections, rig: Rig) -> tuple[Detections, int]:
-    """Say which candidate is which hand; one that is no hand is itself."""
+def _associated(
+    dets: Detections, rig: Rig, max_hands: int
+) -> tuple[Detections, NDArray[np.int64], int]:
+    """Say which candidate is which hand, how many sides were wrong, and how many are none."""
+    none = np.zeros(len(rig.cameras), np.int64)
     if dets.hands:
-        return dets, 0
+        return dets, none, 0
     if dets.conf.shape[2] == 1 and dets.skeleton.keypoints != HAND_21.keypoints:
-        return replace(dets, hands=("1",)), 0
-    return assign_hands(dets, rig)
+        return replace(dets, hands=("1",)), none, 0
+    found = associate(dets, rig, max_hands)
+    return found.detections, found.moved, int(found.unassigned.sum())
 
 
 def _points(found: _Found, dets: Detections, rig: Rig, xy_px: F64) -> Points3D:

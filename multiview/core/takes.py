@@ -63,9 +63,9 @@ class Detections:
     right
         Probability that the hand is a right one, shape (V, F, H); NaN where unknown.
     hands
-        Labels of axis H. ``("left", "right")`` when every view's slot h is the same hand;
-        empty while they are one image's candidates, best first, in no common order
-        (`multiview.association.assign_hands` orders them).
+        Labels of axis H. ``("left", "right")`` (with more hands ``left-1, right-1, left-2, ...``)
+        when every view's slot h is the same hand; empty while they are one image's candidates,
+        best first, in no common order (`multiview.association.assign_hands` orders them).
     size_wh
         Image size of every camera, pixels; empty where the source does not say. Triangulation
         refuses a rig calibrated at another size.

@@ -21,7 +21,7 @@ from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import read_rig
 from multiview.formats.samples_parquet import write_samples
 from multiview.progress import progress_bar, say
-from multiview.stage import Stage, file_digest
+from multiview.stage import MANIFEST, Stage, file_digest, read_manifest
 from multiview.stages.pictures import write_image, write_pictures
 from multiview.stages.select_report import (
     promise_words,
@@ -111,7 +111,7 @@ def run_label(
         say(f"label: {out} is up to date")
         return out
     if not dets.hands:  # once, for labels, sheet and videos alike
-        dets, _ = assign_hands(dets, rig)
+        dets, _ = assign_hands(dets, rig, _hands_of(points_dir, points))
     with stage.cleared():
         selection = select_labels(
             points,
@@ -169,6 +169,13 @@ def run_label(
             "lower --label.min-keypoints"
         )
     return out
+
+
+def _hands_of(points_dir: Path, points: Points3D) -> int:
+    """Return how many hands at a time the detections were sorted into for the points."""
+    if not (points_dir / MANIFEST).exists():
+        return max(2, len(points.hands))
+    return int(read_manifest(points_dir).get("config", {}).get("max_hands", 2))
 
 
 def _check_capture(capture: Capture, points: Points3D) -> None:

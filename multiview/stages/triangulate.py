@@ -99,6 +99,11 @@ def _advice(
 ) -> list[str]:
     """Say what to look at, and what to do next."""
     lines = []
+    if report.repairs:
+        lines.append(
+            f"put right where one view contradicted three others: {_repairs(report)} "
+            "(--ransac.no-repair leaves them out instead)"
+        )
     if report.hit_rate < LOW_AGREEMENT and figures["share_voted"] > 0:
         lines.append(
             f"look at: only {report.hit_rate:.0%} of the observations agree with the others; "
@@ -154,6 +159,11 @@ def _what(points: Points3D) -> str:
     return "hand length, wrist to middle tip" if hand else "largest distance of two keypoints"
 
 
+def _repairs(report: TriangulationReport) -> str:
+    """Say what was taken for what, and how often over all cameras."""
+    return ", ".join(f"{kind} {sum(n)}" for kind, n in report.repairs.items()) or "nothing"
+
+
 def _share(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.1%}"
 
@@ -182,16 +192,18 @@ def _markdown(
         f"{', '.join(map(str, report.min_views))} |",
         f"| detections whose left/right the other views overruled | {report.moved} |",
         f"| hands not found where the 3D puts them (`detect --guide`) | {missed.sum()} |",
+        f"| candidates that belong to no hand | {report.unassigned} |",
+        f"| put right where one view alone was confused | {_repairs(report)} |",
         "",
-        "| camera | observations | inliers | median px of inliers | hands not found |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| camera | observations | inliers | median px of inliers | hands not found | sides put "
+        "right | fingers put right |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for v, name in enumerate(points.camera_names):
         err, good = points.err_px[v], points.inlier[v]
         median = f"{np.median(err[good]):.2f}" if good.any() else "-"
-        lines.append(
-            f"| {name} | {np.isfinite(err).sum()} | {good.sum()} | {median} | {missed[v]} |"
-        )
+        changed = f"{missed[v]} | {report.swapped_hands[v]} | {report.repaired_fingers[v]}"
+        lines.append(f"| {name} | {np.isfinite(err).sum()} | {good.sum()} | {median} | {changed} |")
     return lines
 
 
