@@ -80,7 +80,7 @@ def sides_of_tracks(track: IntArray, opinion: F64, *, one_person: bool) -> IntAr
         Two hands at once are one left and one right: the surer track decides.
     """
     numbers = np.unique(track[track >= 0])
-    total = np.zeros(int(numbers.max(initial=-1)) + 1)
+    total = np.zeros(int(numbers.max(initial=0)) + 1)
     np.add.at(total, track[track >= 0], opinion[track >= 0])
     side = np.where(track >= 0, total[np.maximum(track, 0)] > 0, False).astype(np.int64)
     if not one_person:
