@@ -2,15 +2,17 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from multiview.cli import main
+from multiview.core import HAND_21
 from multiview.errors import InputError
 from multiview.formats.coco import image_name
 from multiview.stages import train_start
-from multiview.stages.train_data import read_training_hands
+from multiview.stages.train_data import hands_of_samples, read_training_hands
 
 sys.path.insert(0, str(Path(__file__).parent / "train"))
 from drawn import drawn_hands, label_folder
@@ -30,6 +32,25 @@ def test_labels_become_hands(labels):
     assert list(digests) == [f"labels {labels}"]
     both, _ = read_training_hands([labels], [labels])
     assert both.start.sum() == 24
+
+
+def test_samples_of_a_data_set_become_hands():
+    drawn, _ = drawn_hands(3)
+    samples = SimpleNamespace(
+        xy_px=drawn.xy_px,
+        weight=drawn.weight,
+        sigma_px=np.full((3, 21), np.nan),
+        right=np.array([1.0, 0.0, np.nan]),
+        image=np.array(["images/a.jpg", "images/b.jpg", "images/c.jpg"]),
+        session=np.array(["one", "one", "two"]),
+        round=np.array([0, 1, 2]),
+        skeleton=HAND_21,
+    )
+    hands = hands_of_samples(samples, Path("set"))
+    assert hands.picture == ("set/images/a.jpg", "set/images/b.jpg", "set/images/c.jpg")
+    assert hands.session == ("one", "one", "two")
+    assert hands.start.tolist() == [True, False, False]
+    assert hands_of_samples(samples, Path("set"), start=True).start.all()
 
 
 def test_a_missing_picture_is_named(labels, tmp_path):

@@ -5,18 +5,61 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-from multiview.core import PseudoLabels
+from multiview.core import PseudoLabels, Skeleton
 from multiview.errors import InputError
 from multiview.formats.coco import image_name, read_coco
 from multiview.stage import file_digest
 from multiview.train.hands import TrainingHands, join_hands
 
-__all__ = ["hands_of_labels", "read_training_hands"]
+__all__ = ["Samples", "hands_of_labels", "hands_of_samples", "read_training_hands"]
 
 SIDES = {"left": 0.0, "right": 1.0}
+
+
+class Samples(Protocol):
+    """One labelled hand in one picture a row, as data sets keep them: N rows of K keypoints.
+
+    ``xy_px`` (N, K, 2), ``weight`` and ``sigma_px`` (N, K), ``right`` (N,): as in `TrainingHands`.
+    ``image``: paths from the data set's folder; ``session``; ``round`` of bootstrapping (N,).
+    """
+
+    xy_px: Any
+    weight: Any
+    sigma_px: Any
+    right: Any
+    image: Any
+    session: Any
+    round: Any
+    skeleton: Skeleton
+
+
+def hands_of_samples(samples: Samples, folder: Path, *, start: bool | None = None) -> TrainingHands:
+    """Take what training needs from the samples of a data set.
+
+    Parameters
+    ----------
+    samples
+        The rows; choose those of a split before.
+    folder
+        The data set's.
+    start
+        Whether they are the start set; None: those of round 0 are.
+    """
+    rounds = np.asarray(samples.round)
+    return TrainingHands(
+        picture=tuple(str(folder / name) for name in samples.image),
+        xy_px=samples.xy_px,
+        weight=samples.weight,
+        sigma_px=samples.sigma_px,
+        right=samples.right,
+        session=tuple(str(s) for s in samples.session),
+        start=rounds == 0 if start is None else np.full(len(rounds), start),
+        keypoints=samples.skeleton.keypoints,
+    )
 
 
 def read_training_hands(

@@ -153,3 +153,16 @@ def test_crops_without_a_hand_show_none():
         inner, _ = centre_crop(crops.image(n), np.zeros((1, 2)), 224)
         assert inner.max() < 120  # no white dot
         assert crops.weight[n].sum() == 0
+
+
+def test_a_label_is_as_uncertain_in_the_crop_as_in_the_picture():
+    hands, pictures = drawn_hands(2)
+    vague = replace(hands, sigma_px=np.full((2, 21), 4.0))
+    crops = cut_hands(vague, pictures.__getitem__, build_design(tiny()))
+    for n in range(2):  # both grow as the distance of two keypoints does
+        zoom = np.linalg.norm(crops.uv[n, 8] - crops.uv[n, 0])
+        zoom /= np.linalg.norm(hands.xy_px[n, 8] - hands.xy_px[n, 0])
+        assert crops.sigma[n] == pytest.approx(4.0 * zoom)
+    unknown = replace(hands, sigma_px=np.full((2, 21), np.nan))
+    crops = cut_hands(unknown, pictures.__getitem__, build_design(tiny()))
+    assert (crops.sigma == 0).all()
