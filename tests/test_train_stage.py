@@ -56,6 +56,8 @@ def test_the_result_is_a_model(trained, labels, capsys):
     assert max(card["training"]["torch_agrees_to"].values()) < 1e-5
     assert main(["models", "check", str(trained / "drawn.yaml")]) == 0
     assert "differ by" in capsys.readouterr().out
+    assert main(["models", "show", str(trained / "drawn.yaml")]) == 0
+    assert "20 steps; hands held back: pck_10" in capsys.readouterr().out
     detector = mv.load_detector(trained / "drawn.yaml", min_presence=0.0)
     hands, pictures = drawn_hands(1, seed=9)
     picture = next(iter(pictures.values()))
@@ -115,6 +117,21 @@ def test_a_start_of_another_skeleton_is_refused(trained, tmp_path, capsys):
     line = ["train", str(folder), "--out", str(tmp_path / "out"), "--arch", "mediapipe"]
     assert main(line) == 2
     assert "has 21 keypoints, the labels have 17" in capsys.readouterr().err
+
+
+def test_a_configuration_may_be_a_file(labels, tmp_path, capsys):
+    file = tmp_path / "run.yaml"
+    file.write_text("arch: cpm\nsteps: 1\ncpm: {size_px: 64, stages: 9}\n")
+    line = ["train", str(labels), "--out", str(tmp_path / "out"), "--config", str(file)]
+    assert main(line) == 2
+    assert "cpm.stages" in capsys.readouterr().err
+    small = "cpm: {size_px: 64, width: 0.07, stages: 1, blocks: [1, 1, 1, 1]}"
+    file.write_text(f"arch: cpm\nsteps: 1\nbatch: 4\n{small}\n")
+    assert main(line) == 0
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["config"]["cpm"]["stages"] == 1
+    assert main(["train", "--out", str(tmp_path / "none")]) == 2
+    assert "no labelled hand" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

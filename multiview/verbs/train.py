@@ -15,7 +15,7 @@ __all__ = ["Train"]
 class Train(TrainConfig):
     """Train a keypoint network on labels (needs the extra `train`; docs/training.md)."""
 
-    labels: Positional[tuple[Path, ...]]
+    labels: Positional[tuple[Path, ...]] = ()
     """Folders of `multiview label`."""
     out: Path
     """Output folder: the network, its card and its scores."""
