@@ -27,17 +27,17 @@ CPM = {"size_px": 128, "width": 0.25, "stages": 3}
 # Steps by what a run costs: about ten CPU minutes at most.
 RUNS: dict[str, tuple[int, dict]] = {
     "light": (300, {"arch": "light", "lr": 2e-3, "pretrained_rate": 0.5}),
-    "mediapipe-full": (150, {"arch": "mediapipe"}),
-    "cpm-small": (300, {"arch": "cpm", "cpm": CPM}),
-    "mediapipe-lite": (150, {"mediapipe": {"network": "mediapipe-lite"}}),
-    "mediapipe-maps": (150, {"mediapipe": {"network": "mediapipe-lite", "head": "maps"}}),
-    "cpm-small-ce": (300, {"arch": "cpm", "cpm": CPM | {"loss": "cross_entropy"}}),
+    "mediapipe-full": (100, {"arch": "mediapipe"}),
+    "cpm-small": (200, {"arch": "cpm", "cpm": CPM}),
+    "mediapipe-lite": (100, {"mediapipe": {"network": "mediapipe-lite"}}),
+    "mediapipe-maps": (100, {"mediapipe": {"network": "mediapipe-lite", "head": "maps"}}),
+    "cpm-small-ce": (200, {"arch": "cpm", "cpm": CPM | {"loss": "cross_entropy"}}),
     "light-random": (300, {"arch": "light", "lr": 2e-3}),
 }
 START = {"light-random": "random"}
 SHIPPED = ("mediapipe-full", "mediapipe-lite")
 EVERY = 3  # of multi10's frames: one a subject
-COMMON = {"threads": 1, "device": "cpu", "validate_every": 50}
+COMMON = {"threads": 2, "device": "cpu", "validate_every": 50}
 
 
 def train(name: str, out: Path, share: float) -> dict:

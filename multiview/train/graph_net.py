@@ -198,7 +198,7 @@ def _binary(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tenso
 
 def _hard_sigmoid(net: GraphNet, inputs: list[Any], given: dict[str, Any]) -> Tensor:
     x, slope, offset = inputs[0], given.get("alpha", 0.2), given.get("beta", 0.5)
-    # MediaPipe's are plain cuts: passes over large tensors that change nothing cost a tenth of a step
+    # MediaPipe's are plain cuts; passes that change nothing would cost a tenth of a step
     return torch.clamp(x if (slope, offset) == (1, 0) else slope * x + offset, 0, 1)
 
 
