@@ -15,7 +15,7 @@ import yaml
 
 import multiview as mv
 from multiview.cli import main
-from multiview.errors import ModelError
+from multiview.errors import InputError, ModelError, StaleStageError
 from multiview.stages import train as stage
 from multiview.stages.train_data import read_training_hands
 
@@ -245,6 +245,24 @@ def test_a_loss_that_is_no_number_leaves_the_checkpoint(labels, tmp_path, monkey
     again = ["train", str(labels), "--out", str(tmp_path / "again"), *TINY]
     assert main([*again, "--init", str(checkpoint)]) == 0
     assert json.loads((tmp_path / "again" / "manifest.json").read_text())["figures"]["steps"] == 20
+
+
+def test_hands_to_validate_on_may_be_given(tmp_path):
+    from multiview.train.config import TrainConfig
+
+    small = {"size_px": 64, "width": 0.07, "stages": 1, "blocks": (1, 1, 1, 1)}
+    config = TrainConfig(arch="cpm", cpm=small, steps=1, batch=4, device="cpu", threads=1)
+    learn, _ = read_training_hands([label_folder(tmp_path / "a", 8)], [])
+    hold, _ = read_training_hands([label_folder(tmp_path / "b", 5, seed=1)], [])
+    out = stage.train_hands(learn, {}, tmp_path / "net", config, held=hold)
+    card = yaml.safe_load((out / "net.yaml").read_text())
+    assert card["training"]["held_out"]["hands"] == 5
+    with pytest.raises(StaleStageError, match="held was"):
+        stage.train_hands(learn, {}, tmp_path / "net", config, held=learn)
+    other, _ = read_training_hands([label_folder(tmp_path / "c", 5, keypoints=17)], [])
+    with pytest.raises(InputError, match="other keypoints"):
+        stage.train_hands(learn, {}, tmp_path / "other", config, held=other)
+    assert not (tmp_path / "other.partial").exists()
 
 
 def test_an_export_that_differs_is_not_written(labels, tmp_path, monkeypatch):
