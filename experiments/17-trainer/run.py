@@ -1,7 +1,7 @@
 """Train each architecture for some hundred steps and read other people's hands; see README.md.
 
-``python run.py [--out FOLDER] [--steps-share 1.0] [--only NAME ...]``: one run after another; what
-is done is kept, a run that was killed goes on.
+``python run.py [--out FOLDER] [--steps-share 1.0] [--only NAME ...] [--write]``: one run after
+another; what is done is kept, a run that was killed goes on. ``--write`` fills the README's table.
 """
 
 from __future__ import annotations
@@ -38,6 +38,11 @@ RUNS: dict[str, tuple[int, dict]] = {
 START = {"light-random": "random"}
 SHIPPED = ("mediapipe-full", "mediapipe-lite")
 EVERY = 3  # of multi10's frames: one a subject
+MARK = "<!-- results -->"
+COLUMNS = (
+    *("network", "parameters", "steps", "CPU s a step", "held out @0.1"),
+    *("crop given @0.1", "@0.2", "searched @0.1", "@0.2", "found", "conf tells", "ms"),
+)
 COMMON = {"threads": 2, "device": "cpu", "validate_every": 50}
 
 
@@ -122,6 +127,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "runs")
     parser.add_argument("--steps-share", type=float, default=1.0)
     parser.add_argument("--only", nargs="*", default=list(RUNS))
+    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     hands = rendered("multi10", every=EVERY)
@@ -138,6 +144,20 @@ def main() -> None:
         table[name] = figures
         results.write_text(json.dumps(table, indent=1))
         print(row(name, figures), flush=True)
+    if options.write:
+        write(table)
+
+
+def write(table: dict) -> None:
+    """Replace the table of the README, from its mark to the next empty line after a table."""
+    readme = HERE / "README.md"
+    before, rest = readme.read_text().split(MARK)
+    after = [line for line in rest.splitlines() if not line.startswith("|")]
+    head = " | ".join(COLUMNS)
+    rule = " | ".join(["---"] + ["---:"] * (len(COLUMNS) - 1))
+    lines = [f"| {head} |", f"| {rule} |", *(row(n, f) for n, f in table.items())]
+    text = "\n".join(after).strip("\n")
+    readme.write_text(f"{before}{MARK}\n\n" + "\n".join(lines) + f"\n\n{text}\n")
 
 
 def row(name: str, f: dict) -> str:
@@ -147,7 +167,11 @@ def row(name: str, f: dict) -> str:
     cells = [name, f"{f['parameters'] / 1e6:.2f} M", str(f.get("steps", "")), cost, held]
     for way in ("given", "searched"):
         cells += [f"{f[way]['pck_10']:.3f}", f"{f[way]['pck_20']:.3f}"]
-    cells += [f"{f['searched']['found']:.3f}", f"{f['tells']:.2f}", f"{f['ms']:.0f}"]
+    cells += [
+        f"{f['searched']['found']:.3f}",
+        f"{f['tells']:.2f}" if "tells" in f else "",
+        f"{f['ms']:.0f}",
+    ]
     return f"| {' | '.join(cells)} |"
 
 
