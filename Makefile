@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test test-train check clean
 
 demo: .venv/installed
-	$(BIN)/multiview demo --out out/demo
+	$(BIN)/multiview demo --out out/demo --force
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest

@@ -69,7 +69,7 @@ def _overview(arguments: list[str]) -> int:
     """List the verbs; complain when one was given that does not exist."""
     lines = ["usage: multiview VERB ... (multiview VERB --help)", ""]
     lines += [
-        f"  {name:<12} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items()
+        f"  {name:<15} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items()
     ]
     lines += ["", "every verb but init reads defaults from --config FILE.yaml; start with: demo"]
     known = not arguments or arguments[0] in {"-h", "--help"}

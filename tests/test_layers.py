@@ -28,8 +28,9 @@ ALLOWED = {
     "progress": set(),
     "images": BASE,
     "capture": BASE | {"config", "images"},  # capture.yaml
-    # board YAML; which hand is which, where hands instead of a board calibrate
-    "calib": BASE | {"core", "geometry", "config", "association"},
+    "page": BASE,  # style and SVG of the reports
+    # board YAML; which hand is which, where hands instead of a board calibrate; report.html
+    "calib": BASE | {"core", "geometry", "config", "association", "page"},
     "models": BASE | {"core", "config", "progress"},  # model cards; a warning
     "association": BASE | {"core", "geometry"},
     "triangulation": BASE | {"core", "geometry", "association", "config"},
@@ -39,13 +40,16 @@ ALLOWED = {
     # reads the crops that 3D asks for: between the take's pictures and the triangulation
     "guided": BASE
     | {"core", "association", "capture", "config", "models", "prediction", "progress"},
+    "evaluation": BASE | {"core", "geometry", "association", "triangulation", "page"},
     "bootstrap": BASE | {"core", "geometry", "models", "config"},
-    # rig YAML; folders in natural order
-    "formats": BASE | {"core", "config", "_files"},
+    # rig YAML; folders in natural order; datasets hold pictures
+    "formats": BASE | {"core", "config", "_files", "images"},
     # models may not read files, formats know no captures: detections of others in step with a take
     "precomputed": BASE | {"core", "capture", "_image_folder", "formats"},
     # the sheet and the overlay say which hand is which, and draw on the take's own pictures
-    "viz": BASE | {"core", "geometry", "association", "capture", "formats", "progress", "models"},
+    # and draw what is planned
+    "viz": BASE
+    | {"core", "geometry", "association", "bootstrap", "capture", "formats", "progress", "models"},
     "synth": BASE | {"core", "geometry", "calib"},
     "stage": BASE | {"formats"},
 }
@@ -60,7 +64,9 @@ OUTSIDE = {
     "triangulation": SCIENCE | {"pydantic"},
     "prediction": SCIENCE,
     "guided": SCIENCE | {"pydantic"},
+    "evaluation": SCIENCE,
     "bootstrap": SCIENCE | {"pydantic"},
+    "page": {"numpy"},
     "calib": SCIENCE | {"pydantic", "cv2", "threadpoolctl"},
     "models": SCIENCE
     | {"cv2", "pydantic", "yaml", "onnx", "google", "tflite", "flatbuffers"}
@@ -79,6 +85,7 @@ ONLY = {
     ("guided", "models"): {"multiview.models.base"},
     ("synth", "calib"): {"multiview.calib.board"},  # where the corners of a rendered board lie
     ("viz", "models"): {"multiview.models.base"},
+    ("viz", "bootstrap"): {"multiview.bootstrap.plan_volume"},
     ("viz", "formats"): {"multiview.formats.atomic"},  # videos are written in one step
     ("stage", "formats"): {"multiview.formats.atomic"},
 }

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from multiview._shapes import F64
+from multiview.bootstrap.anatomy import is_hand, side_sign
+from multiview.bootstrap.select import Selection
+from multiview.bootstrap.shape import read_shapes
 from multiview.config import Config
 from multiview.core import Detections, Points3D, PseudoLabels, Rig
 from multiview.errors import InputError
@@ -48,8 +51,9 @@ def pseudo_labels(
     *,
     pictures: NDArray[np.bool_] | None = None,
     iteration: int = 0,
+    selection: Selection | None = None,
 ) -> PseudoLabels:
-    """Make labels for every view of every frame.
+    """Make labels for every view of every frame, or of those that were selected.
 
     Parameters
     ----------
@@ -66,6 +70,9 @@ def pseudo_labels(
         detections have a time or a hand.
     iteration
         Round of bootstrapping.
+    selection
+        Which keypoints of which frames (`multiview.bootstrap.select.select_labels`); views in which
+        something else hides the whole hand get none. All by default.
 
     Returns
     -------
@@ -82,10 +89,13 @@ def pseudo_labels(
     rig = rig.select(points.camera_names)
     _check_same(points, dets, rig)
     use = points.valid & (points.voted | config.allow_unvoted)
+    views = np.ones((len(rig.cameras), *use.shape[:2]), np.bool_)
+    if selection is not None:
+        use, views = use & selection.labels, selection.views
     xyz = np.where(use[..., None], points.xyz_world, np.nan)
     xy = rig.project(xyz)
     size = np.array([c.intrinsics.size_wh for c in rig.cameras])[:, None, None, None]
-    inside = np.asarray(((xy > -0.5) & (xy < size - 0.5)).all(-1), np.bool_)
+    inside = np.asarray(((xy > -0.5) & (xy < size - 0.5)).all(-1), np.bool_) & views[..., None]
     sigma = np.where(inside, project_sigma(rig, xyz, points.cov), np.nan)
     xy = np.where(inside[..., None], xy, np.nan)
     weight = 1 / (1 + (sigma / (config.half_weight * _box(xy)[..., None])) ** 2)
@@ -93,12 +103,14 @@ def pseudo_labels(
     visibility = np.where(inside, np.where(points.inlier, SEEN, REPROJECTED), 0)
     if pictures is None:
         pictures = np.isfinite(dets.times) | np.asarray(dets.valid.any((-1, -2)), np.bool_)
+    keep = (inside.mean(-1) >= config.min_keypoints) & inside.any(-1) & pictures[..., None]
+    shown = use & keep.any(0)[..., None]
     return PseudoLabels(
         xy_px=xy,
         visibility=visibility.astype(np.int8),
         weight=weight,
         sigma_px=sigma,
-        keep=(inside.mean(-1) >= config.min_keypoints) & inside.any(-1) & pictures[..., None],
+        keep=keep,
         iteration=iteration,
         source=dets.source,
         rig_digest=points.rig_digest,
@@ -107,7 +119,22 @@ def pseudo_labels(
         hands=points.hands,
         skeleton=points.skeleton,
         size_wh=tuple(c.intrinsics.size_wh for c in rig.cameras),
+        risk=np.where(shown, np.nan if selection is None else selection.risk.risk, np.nan),
+        right=_right(points, shown),
     )
+
+
+def _right(points: Points3D, use: NDArray[np.bool_]) -> F64:
+    """Handedness (F, H): what the slot says, or else what the 3D hand looks like."""
+    frames, hands, k = use.shape
+    said = np.array([side_sign(name) for name in points.hands or [""] * hands])
+    side = np.broadcast_to(said, (frames, hands))
+    if (said == 0).any() and is_hand(points.skeleton):
+        xyz = np.where(use[..., None], points.xyz_world, np.nan)
+        reading = read_shapes(xyz.reshape(-1, k, 3), side.ravel())
+        side = np.where(np.isfinite(reading.finger_gain), reading.side, 0).reshape(frames, hands)
+        side = np.where(said == 0, side, said)
+    return np.where(use.any(-1) & (side != 0), (side + 1) / 2, np.nan)
 
 
 def _check_same(points: Points3D, dets: Detections, rig: Rig) -> None:

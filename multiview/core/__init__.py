@@ -10,6 +10,7 @@ from multiview.core.boards import BoardTrack
 from multiview.core.cameras import Camera, Intrinsics, Pose, Rig
 from multiview.core.covariance import RigCovariance
 from multiview.core.record import CameraRecord, RigRecord
+from multiview.core.samples import HandSamples
 from multiview.core.skeleton import HAND_21, Skeleton
 from multiview.core.takes import HAND_SLOTS, Detections, Points3D, PseudoLabels
 
@@ -20,6 +21,7 @@ __all__ = [
     "Camera",
     "CameraRecord",
     "Detections",
+    "HandSamples",
     "Intrinsics",
     "Points3D",
     "Pose",

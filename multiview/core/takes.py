@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,16 @@ from multiview.errors import ShapeError
 
 # Labels of the H axis after association.
 HAND_SLOTS = ("left", "right")
+
+
+def _unknown() -> F64:
+    return np.array(np.nan)
+
+
+def _broadcast(value: F64, shape: tuple[int, ...], name: str) -> F64:
+    """One number for all, or an array that is checked later."""
+    array = as_f64(value, name)
+    return np.full(shape, array) if array.ndim == 0 else array
 
 
 def _set_arrays(value: Any, arrays: dict[str, NDArray[Any]]) -> None:
@@ -200,6 +210,11 @@ class PseudoLabels:
         Round of bootstrapping, 0 for the labels of the first detector.
     source, rig_digest
         Provenance.
+    risk
+        Estimated probability that the 3D keypoint is false (`multiview.bootstrap.risk`), shape
+        (F, H, K); NaN where it was not estimated.
+    right
+        1 for a right hand, 0 for a left one, shape (F, H); NaN where unknown.
     """
 
     xy_px: F64
@@ -215,9 +230,14 @@ class PseudoLabels:
     hands: tuple[str, ...]
     skeleton: Skeleton
     size_wh: tuple[tuple[int, int], ...]
+    risk: F64 = field(default_factory=_unknown)
+    right: F64 = field(default_factory=_unknown)
 
     def __post_init__(self) -> None:
+        shape = np.shape(self.visibility)[1:]
         arrays: dict[str, NDArray[Any]] = {
+            "risk": _broadcast(self.risk, shape, "risk"),
+            "right": _broadcast(self.right, shape[:2], "right"),
             "xy_px": as_f64(self.xy_px, "xy_px"),
             "visibility": np.asarray(self.visibility, np.int8),
             "weight": as_f64(self.weight, "weight"),
@@ -232,6 +252,17 @@ class PseudoLabels:
             "sigma_px": "V F H K",
             "keep": "V F H",
             "frame_ids": "F",
+            "risk": "F H K",
+            "right": "F H",
         }
         check_shapes("PseudoLabels", {n: (arrays[n], p) for n, p in patterns.items()})
         _set_arrays(self, arrays)
+
+    @property
+    def box_px(self) -> F64:
+        """Left, top, width, height of each hand's labelled keypoints, (V, F, H, 4); NaN if none."""
+        shown = (self.visibility > 0)[..., None]
+        low = np.where(shown, self.xy_px, np.inf).min(-2)
+        high = np.where(shown, self.xy_px, -np.inf).max(-2)
+        box = np.concatenate([low, high - low], axis=-1)
+        return np.where(shown.any(-2), box, np.nan)

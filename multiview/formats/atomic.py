@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from multiview.errors import InputError
 
-__all__ = ["disk_errors", "replacing", "write_text"]
+__all__ = ["disk_errors", "new_folder", "replacing", "write_text"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -66,3 +67,43 @@ def write_text(path: Path, text: str) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
+
+
+@contextmanager
+def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a temporary folder beside ``path``; rename it to ``path`` if the body succeeds.
+
+    Parameters
+    ----------
+    path
+        May be there and empty.
+    replace
+        Replace what is there.
+
+    Raises
+    ------
+    InputError
+        If ``path`` is there and not to be replaced.
+    """
+    there = path.exists() and not (path.is_dir() and not any(path.iterdir()))
+    if there and not replace:
+        raise InputError(
+            f"{path} exists",
+            "choose another --out; --force replaces a dataset, and nothing else",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        content = work / "new"
+        content.mkdir()
+        yield content
+        if path.exists():
+            path.rename(work / "old")
+        try:
+            content.rename(path)
+        except OSError:
+            if (work / "old").exists():
+                (work / "old").rename(path)
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -2,8 +2,9 @@
 
 The standard keys are all there (``bbox`` xywh, ``keypoints`` x y v, ``num_keypoints``, ``area``,
 ``iscrowd``), so any COCO reader works. Extra keys carry what COCO has no place for: ``hand``,
-``weight`` and ``sigma_px`` per keypoint, and ``info.multiview`` with rig and source. Pixels are as
-everywhere here: the centre of the top-left pixel is (0, 0).
+``handedness``, ``weight``, ``sigma_px`` and ``risk`` (to be false) per keypoint, and
+``info.multiview`` with rig and source. Pixels are as everywhere here: the centre of the top-left
+pixel is (0, 0).
 """
 
 from __future__ import annotations
@@ -101,6 +102,8 @@ def _annotation(
         "hand": labels.hands[at[2]] if labels.hands else str(at[2]),
         "weight": [round(w, 4) for w in labels.weight[at].tolist()],
         "sigma_px": [None if np.isnan(s) else round(s, 3) for s in labels.sigma_px[at].tolist()],
+        "risk": [None if np.isnan(r) else round(r, 6) for r in labels.risk[at[1:]].tolist()],
+        "handedness": {0.0: "left", 1.0: "right"}.get(float(labels.right[at[1:]])),
     }
 
 
@@ -132,6 +135,7 @@ def _labels(data: dict[str, Any], about: dict[str, Any]) -> PseudoLabels:
     shape = (len(cameras), len(about["frames"]), max(1, len(hands)), len(skeleton.keypoints))
     xy, sigma = np.full((*shape, 2), np.nan), np.full(shape, np.nan)
     weight, seen, keep = np.zeros(shape), np.zeros(shape, np.int8), np.zeros(shape[:3], np.bool_)
+    risk, right = np.full(shape[1:], np.nan), np.full(shape[1:3], np.nan)
     row = {frame: f for f, frame in enumerate(about["frames"])}
     place = {i["id"]: (cameras.index(i["camera"]), row[i["frame"]]) for i in data["images"]}
     for a in data["annotations"]:
@@ -141,6 +145,8 @@ def _labels(data: dict[str, Any], about: dict[str, Any]) -> PseudoLabels:
         xy[at] = np.where(points[:, 2:] > 0, points[:, :2], np.nan)
         weight[at] = a["weight"]
         sigma[at] = [np.nan if s is None else s for s in a["sigma_px"]]
+        risk[at[1:]] = [np.nan if r is None else r for r in a.get("risk", [None])]
+        right[at[1:]] = {"left": 0.0, "right": 1.0}.get(a.get("handedness"), np.nan)
     return PseudoLabels(
         xy_px=xy,
         visibility=seen,
@@ -155,4 +161,6 @@ def _labels(data: dict[str, Any], about: dict[str, Any]) -> PseudoLabels:
         hands=tuple(hands),
         skeleton=skeleton,
         size_wh=tuple((int(w), int(h)) for w, h in about["size_wh"]),
+        risk=risk,
+        right=right,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import comb, pi
+from math import comb, exp, lgamma, log, pi
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,13 +144,17 @@ def project_sigma(rig: Rig, xyz: F64, cov: F64) -> F64:
     return np.stack(out)
 
 
-def spurious_sets(n_views: int, agree: int, rate: float, sigma: float, width: float) -> float:
+def spurious_sets(
+    n_views: int, agree: int, rate: float, sigma: float, width: float, points: int = 1
+) -> float:
     """Expect this many sets of ``agree`` or more wrong detections that agree by chance.
 
     Two wrong detections meet when one falls on the other's epipolar line, a third when it falls
     within ``sigma`` of their point: ``q2 = 4 sigma / w``, ``q3 = pi sigma^2 / w^2``, wrong
     detections being uniform in a patch of width w. The errors of one finger's points are taken as
-    fully correlated (the cautious case), so a whole finger counts as one point.
+    fully correlated (the cautious case), so a whole finger counts as one point; with ``points`` m
+    their errors are independent (the other extreme) and only the mean of m distances must be
+    within ``sigma``: ``q3 = (2 pi)^m (m sigma)^(2m) / ((2m)! w^(2m))``.
 
     Parameters
     ----------
@@ -162,15 +166,25 @@ def spurious_sets(n_views: int, agree: int, rate: float, sigma: float, width: fl
         Probability p that one view's detection is right.
     sigma, width
         Inlier threshold and patch width in the same unit.
+    points
+        Points m that are judged together.
     """
-    q2, q3 = min(1.0, 4 * sigma / width), min(1.0, pi * sigma**2 / width**2)
+    q2 = min(1.0, 4 * sigma / width)
+    # in logarithms: the volume of the ball of m distances in 2m dimensions
+    log_q3 = points * log(2 * pi * (points * sigma / width) ** 2) - lgamma(2 * points + 1)
+    q3 = exp(min(0.0, log_q3))
     return sum(
         comb(n_views, k) * (1 - rate) ** k * q2 * q3 ** (k - 2) for k in range(agree, n_views + 1)
     )
 
 
 def min_agreeing_views(
-    n_views: int, rate: float, sigma: float, width: float, allowed: float = 0.01
+    n_views: int,
+    rate: float,
+    sigma: float,
+    width: float,
+    allowed: float = 0.01,
+    points: int = 1,
 ) -> int:
     """Smallest number of agreeing views that chance reaches at most ``allowed`` times.
 
@@ -178,6 +192,6 @@ def min_agreeing_views(
     vote is possible: the answer is 2 and the caller must flag the point.
     """
     for agree in range(3, n_views + 1):
-        if spurious_sets(n_views, agree, rate, sigma, width) <= allowed:
+        if spurious_sets(n_views, agree, rate, sigma, width, points) <= allowed:
             return agree
     return max(2, n_views)

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from multiview._shapes import F64, as_f64
-from multiview.core import Camera, Intrinsics, Pose, Rig
+from multiview._shapes import F64
+from multiview.core import Camera, Intrinsics, Rig
 from multiview.errors import InputError
+from multiview.geometry.axes import look_at
 
 __all__ = ["look_at", "make_rig"]
 
@@ -19,41 +20,6 @@ DISTANCE_SCATTER = 0.05
 ROLL_DEG = 3.0
 # Lenses of machine-vision and web cameras after calibration: (low, high) of k1, k2, p1, p2.
 LENS_RANGE = np.array([[-0.15, 0.06], [-0.02, 0.02], [-6e-4, 6e-4], [-6e-4, 6e-4]])
-
-
-def look_at(centre_world: F64, target_world: F64, roll: float = 0.0) -> Pose:
-    """Pose of an upright camera that looks at a point.
-
-    Parameters
-    ----------
-    centre_world, target_world
-        Optical centre and the point on the optical axis, shape (3,), metres.
-    roll
-        Turn about the optical axis, radians.
-
-    Returns
-    -------
-    Pose
-        ``cam_from_world``.
-
-    Raises
-    ------
-    InputError
-        If both points are the same.
-    """
-    centre = as_f64(centre_world, "centre_world")
-    forward = as_f64(target_world, "target_world") - centre
-    distance = float(np.linalg.norm(forward))
-    if not distance > 0:
-        raise InputError(f"camera at {centre} looks at itself", "give two different points")
-    z = forward / distance
-    # straight up or down has no upright picture: any "right" will do
-    x = np.cross(z, [0.0, 0.0, 1.0]) if abs(z[2]) < 1 - 1e-9 else np.array([1.0, 0.0, 0.0])
-    x = x / np.linalg.norm(x)
-    upright = np.stack([x, np.cross(z, x), z])
-    c, s = np.cos(roll), np.sin(roll)
-    R = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ upright
-    return Pose(R=R, t=-R @ centre)
 
 
 def make_rig(

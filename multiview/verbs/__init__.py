@@ -1,10 +1,19 @@
 """The verbs of the command line: what each takes, as a strict configuration that can run."""
 
 from multiview.config import Config
+from multiview.verbs.bootstrap import Bootstrap
 from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
+from multiview.verbs.dataset import (
+    DatasetCheck,
+    DatasetConvert,
+    DatasetInfo,
+    DatasetMake,
+    DatasetSplit,
+)
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models
+from multiview.verbs.plan import Plan
 from multiview.verbs.train import Train
 
 __all__ = ["VERBS"]
@@ -19,8 +28,15 @@ VERBS: dict[str, type[Config]] = {
     "detect": Detect,
     "triangulate": Triangulate,
     "label": Label,
+    "dataset make": DatasetMake,
+    "dataset convert": DatasetConvert,
+    "dataset split": DatasetSplit,
+    "dataset check": DatasetCheck,
+    "dataset info": DatasetInfo,
     "train": Train,
+    "bootstrap": Bootstrap,
     "evaluate": Evaluate,
+    "plan": Plan,
     "convert": Convert,
     "models": Models,
     "demo": Demo,

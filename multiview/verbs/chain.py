@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from tyro.conf import Positional
 
 from multiview.bootstrap.labels import LabelConfig
+from multiview.bootstrap.select import SelectConfig
 from multiview.config import Config
 from multiview.core.boards import Origin
 from multiview.stages.solve_options import SolveOptions
@@ -104,8 +105,11 @@ class Label(Config):
     points: Path
     """Folder of `triangulate`."""
     out: Path
-    """Output folder: coco.json, images/, contact_sheet.png."""
+    """Output folder: coco.json, images/, contact_sheet.png, selection.csv, report.md."""
     label: LabelConfig = LabelConfig()
+    max_false_label_rate: float | None = Field(None, gt=0, lt=1)
+    """Promise that at most this share of the labels is off by more than a tenth of the hand."""
+    select: SelectConfig = SelectConfig()
     pictures: bool = True
     """Write the labelled pictures too."""
     video: bool = False
@@ -124,6 +128,8 @@ class Label(Config):
             self.points,
             self.out,
             self.label,
+            select=self.select,
+            max_false_label_rate=self.max_false_label_rate,
             pictures=self.pictures,
             video=self.video,
             force=self.force,
@@ -131,32 +137,39 @@ class Label(Config):
 
 
 class Evaluate(Config):
-    """Compare 3D keypoints with a known truth."""
+    """Judge detections and 3D keypoints: with a truth, without one, against another run."""
 
     points: Positional[Path]
-    """Folder of `triangulate`."""
-    truth: Path
-    """npz with xyz_world (F, H, K, 3), metres."""
+    """Folder of `triangulate` or `detect`, or a detections table."""
+    truth: Path | None = None
+    """npz with xyz_world (F, H, K, 3), metres; or 2D: a detections table, COCO labels."""
     truth_rig: Path | None = None
-    """The true cameras, if the worlds differ by a rigid motion."""
+    """The true cameras, if the worlds differ by a rigid motion, or to project the truth."""
+    detections: Path | None = None
+    """Detections that the points were made from, if they are not where `triangulate` found them."""
+    against: Path | None = None
+    """Another run on the same take: differences with their intervals."""
+    out: Path | None = None
+    """Output folder: report.html, report.md, metrics.json, keypoints.csv; else only printed."""
+    halves: bool = True
+    """Triangulate two halves of the cameras too (with --out, or without a truth)."""
+    force: bool = False
+    """Replace an older, different result."""
 
     def run(self) -> None:
         """Run the verb."""
-        from dataclasses import asdict
+        from multiview.stages.evaluate_report import run_evaluate
 
-        from multiview.formats.points_parquet import read_points
-        from multiview.formats.rig_yaml import read_rig
-        from multiview.progress import say
-        from multiview.stages.evaluate import evaluate, read_truth
-
-        result = evaluate(
-            read_points(self.points / "points.parquet"),
-            read_rig(self.points / "rig.yaml"),
-            read_truth(self.truth),
-            read_rig(self.truth_rig) if self.truth_rig else None,
+        run_evaluate(
+            self.points,
+            truth=self.truth,
+            truth_rig=self.truth_rig,
+            detections=self.detections,
+            against=self.against,
+            out=self.out,
+            halves=self.halves,
+            force=self.force,
         )
-        for name, value in asdict(result).items():
-            say(f"{name:<18} {value if isinstance(value, str) else format(value, '.3f')}")
 
 
 class Demo(Config):

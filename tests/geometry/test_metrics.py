@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.spatial.transform import Rotation
 
 from multiview.core import HAND_21
-from multiview.geometry.metrics import auc, bone_variation, pa_mpjpe, pck, point_errors
+from multiview.geometry.metrics import (
+    auc,
+    auc_mmpose,
+    bone_variation,
+    dimensionless_jerk,
+    jerk,
+    pa_mpjpe,
+    pck,
+    point_errors,
+)
 from multiview.synth import make_hand_motion
 
 # Some hundred float64 operations on numbers of order 1.
@@ -75,3 +85,39 @@ def test_bone_variation_is_the_relative_scatter() -> None:
     xyz = np.zeros((2, 2, 3))
     xyz[:, 1, 0] = [0.9, 1.1]
     np.testing.assert_allclose(bone_variation(xyz, ((0, 1),)), [0.1], atol=ROUNDING)
+
+
+def test_auc_of_mmpose_has_a_maximum_of_095() -> None:
+    exists = np.ones((7, 3), bool)
+    assert auc_mmpose(np.zeros((7, 3)), exists) == pytest.approx(0.95)
+    assert auc_mmpose(np.full((7, 3), np.nan), exists) == 0
+    # strictly below: 15 px is beaten by 16.5 .. 28.5, 9 thresholds of 20, not by 15 itself
+    assert auc_mmpose(np.full((7, 3), 15.0), exists) == pytest.approx(9 / 20)
+
+
+def test_auc_of_mmpose_averages_keypoints_that_exist() -> None:
+    errors = np.array([[0.0, np.nan, 5.0], [np.nan, np.nan, 5.0], [np.nan, np.nan, 100]])
+    exists = np.array([[True, True, False], [False, True, False], [False, False, False]])
+    assert auc_mmpose(errors, exists) == pytest.approx(0.95 / 2)
+
+
+def test_jerk_of_cubic_motion_is_exact() -> None:
+    """At uneven times too: x = a t^3 + ... has jerk 6 a."""
+    rng = np.random.default_rng(0)
+    t = np.cumsum(rng.uniform(0.5, 2, 12)) / 30
+    a = np.array([1.0, -2.0, 0.5])
+    motion = a * t[:, None] ** 3 + [0.3, 1, 2] * t[:, None] ** 2 - 4 * t[:, None] + 7
+    np.testing.assert_allclose(jerk(motion[:, None], t)[:, 0], np.tile(6 * a, (9, 1)), rtol=1e-8)
+    motion[5] = np.nan
+    assert np.isfinite(jerk(motion, t)[:, 0]).sum() == 9 - 4
+    assert jerk(motion[:3], t[:3]).shape == (0, 3)
+
+
+def test_smoothest_movement_has_a_dimensionless_jerk_of_720() -> None:
+    u = np.linspace(0, 1, 2001)
+    path = 10 * u**3 - 15 * u**4 + 6 * u**5
+    for metres, seconds in ((1.0, 1.0), (0.02, 0.4)):
+        xyz = metres * path[:, None] * np.array([0.6, 0.8, 0])
+        # the first and last jerks, the largest, are 1.5 steps of 2000 inside the movement
+        assert dimensionless_jerk(xyz, seconds * u) == pytest.approx(720, rel=5e-3)
+    assert np.isnan(dimensionless_jerk(np.zeros((9, 2, 3)), np.arange(9.0))).all()

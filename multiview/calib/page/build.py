@@ -14,12 +14,12 @@ from multiview.calib.page.cameras import CLASS, camera_section, pill, remarks
 from multiview.calib.page.charts import all_errors, board_picture, shared_matrix
 from multiview.calib.page.scene import MANY_BOARDS, scene_data, still_views
 from multiview.calib.page.scene_js import JS
-from multiview.calib.page.style import CSS
-from multiview.calib.page.svg import REJECT
 from multiview.calib.page.volume import ExpectedError, volume_section
 from multiview.calib.provenance import lens_words
 from multiview.calib.result import BoardFit, CalibrationResult
 from multiview.calib.structure import BoardShape
+from multiview.page.style import CSS
+from multiview.page.svg import REJECT
 
 __all__ = ["report_html"]
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from multiview._shapes import F64
 from multiview.calib.evidence import Evidence
-from multiview.calib.page.svg import (
+from multiview.calib.structure import ResidualMap
+from multiview.page.svg import (
     ACCENT,
     INK,
     LINE,
@@ -22,7 +23,6 @@ from multiview.calib.page.svg import (
     tag,
     text,
 )
-from multiview.calib.structure import ResidualMap
 
 __all__ = ["coverage", "histogram", "residual_picture", "tilt_picture"]
 

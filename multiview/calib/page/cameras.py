@@ -17,9 +17,9 @@ from multiview.calib.page.camera_panels import (
     residual_picture,
     tilt_picture,
 )
-from multiview.calib.page.svg import ACCENT, REJECT, legend
 from multiview.calib.result import CalibrationResult
 from multiview.calib.structure import ResidualMap
+from multiview.page.svg import ACCENT, REJECT, legend
 
 __all__ = ["CLASS", "camera_section", "pill", "remarks"]
 

@@ -9,9 +9,9 @@ import numpy as np
 from multiview._shapes import F64
 from multiview.calib.evidence import Evidence
 from multiview.calib.page.camera_panels import histogram
-from multiview.calib.page.scene import up_axes
-from multiview.calib.page.svg import INK, LINE, MUTED, heat, picture, tag, text
 from multiview.calib.structure import BoardShape
+from multiview.geometry.axes import up_axes
+from multiview.page.svg import INK, LINE, MUTED, heat, picture, tag, text
 
 __all__ = ["all_errors", "board_picture", "error_range", "error_views", "shared_matrix"]
 

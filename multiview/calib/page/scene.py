@@ -10,10 +10,11 @@ import numpy as np
 from multiview._shapes import F64
 from multiview.calib.advice import SHARED_LOOK, spanning_links
 from multiview.calib.evidence import Evidence
-from multiview.calib.page.svg import ACCENT, INK, MUTED, REJECT, picture, polyline, tag, text
-from multiview.core import Camera, Rig
+from multiview.core import Camera
+from multiview.geometry.axes import up_axes
+from multiview.page.svg import ACCENT, INK, MUTED, REJECT, picture, polyline, tag, text
 
-__all__ = ["scene_data", "still_views", "up_axes"]
+__all__ = ["scene_data", "still_views"]
 
 # Board outlines drawn: more are a blot.
 MANY_BOARDS = 140
@@ -22,22 +23,6 @@ FRUSTUM = 0.13
 WIDTH, HEIGHT = 460.0, 330.0
 # Room for names of cameras at the edge: across and down.
 PAD = np.array([58.0, 34.0])
-
-
-def up_axes(rig: Rig) -> F64:
-    """Axes (3, 3) of a drawing in which up is z: the world's own z, or where the cameras' up is."""
-    z = np.array([0.0, 0.0, 1.0])
-    if " z up" not in rig.world:
-        z = -rig.cam_from_world[0][:, 1].mean(0)
-        length = np.linalg.norm(z)
-        z = z / length if length > 1e-6 else np.array([0.0, -1.0, 0.0])
-    x = np.eye(3)[np.abs(z).argmin()]
-    if " z up" not in rig.world:
-        x = rig.cam_from_world[0][0, 0]
-        x = x if np.linalg.norm(np.cross(x, z)) > 1e-3 else np.eye(3)[np.abs(z).argmin()]
-    x = x - (x @ z) * z
-    x = x / np.linalg.norm(x)
-    return np.stack([x, np.cross(z, x), z])
 
 
 class _Scene:

@@ -9,9 +9,9 @@ import numpy as np
 from multiview._shapes import F64
 from multiview.calib.evidence import Evidence
 from multiview.calib.page.charts import error_range, error_views
-from multiview.calib.page.scene import up_axes
-from multiview.calib.page.svg import legend
 from multiview.errors import ShapeError
+from multiview.geometry.axes import up_axes
+from multiview.page.svg import legend
 
 __all__ = ["ExpectedError", "volume_section"]
 

@@ -1,0 +1,108 @@
+"""What a bootstrapping run is asked to do: the YAML of `multiview bootstrap`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from multiview.bootstrap.labels import LabelConfig
+from multiview.bootstrap.loop import StopConfig
+from multiview.bootstrap.select import SelectConfig
+from multiview.config import Config
+from multiview.train.config import TrainConfig
+from multiview.triangulation import TriangulationConfig
+
+__all__ = ["Footage", "LoopConfig"]
+
+
+class Footage(Config):
+    """A take without labels and the rig that filmed it."""
+
+    capture: Path
+    rig: Path
+    sync: Literal["time", "index"] | None = None
+    tolerance_s: float | None = None
+    fps: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the session: the take's folder."""
+        return self.capture.name
+
+
+class LoopConfig(Config):
+    """Everything that a bootstrapping run does; `multiview bootstrap` reads it from YAML.
+
+    Paths are relative to the file. All options of the stages have their own defaults.
+
+    Parameters
+    ----------
+    takes
+        Footage without labels.
+    held_out
+        Labelled dataset that is never trained on: other subjects, cameras, backgrounds.
+    start
+        Labelled dataset that every round keeps (the paper's T_0); None: the detector brings its
+        own start.
+    detector
+        The first one: a name or a card; ``"start"`` trains it on the start set.
+    rounds
+        At most.
+    guide
+        After triangulating, look again where the 3D says that a hand must be, so that the hard
+        views are labelled by what the round knows.
+    init
+        Weights that each round's training begins with: ``"default"`` (those of the architecture,
+        so that errors of a round are not inherited), ``"previous"`` (the round's own detector), or
+        as in `multiview train`.
+    trainer
+        Command of another trainer; ``{dataset}`` and ``{out}`` are put in. It reads the dataset
+        in `trainer_format` and leaves a card (YAML) and its ONNX file in ``{out}``.
+    validation
+        Share of the labels that training watches but does not learn from.
+    """
+
+    takes: tuple[Footage, ...] = Field(min_length=1)
+    held_out: Path
+    start: Path | None = None
+    detector: str = "hand"
+    rounds: int = Field(3, ge=1)
+    passes: Literal[0, 1, 2, 4, 8] = 0
+    max_hands: int = Field(2, ge=1, le=20)
+    guide: bool = True
+    ransac: TriangulationConfig = TriangulationConfig()
+    label: LabelConfig = LabelConfig()
+    select: SelectConfig = SelectConfig()
+    max_false_label_rate: float | None = Field(None, gt=0, lt=1)
+    train: TrainConfig = TrainConfig()
+    init: str = "default"
+    trainer: str | None = None
+    trainer_format: str = "coco"
+    validation: float = Field(0.1, gt=0, lt=1)
+    stop: StopConfig = StopConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> LoopConfig:
+        names = [take.name for take in self.takes]
+        if len(set(names)) < len(names):
+            raise ValueError("two takes have the same folder name; labels are named by it")
+        if self.detector == "start" and self.start is None:
+            raise ValueError("detector: start needs a start set")
+        if self.trainer and not all(part in self.trainer for part in ("{dataset}", "{out}")):
+            raise ValueError("trainer must name {dataset} and {out}")
+        return self
+
+    def below(self, folder: Path) -> LoopConfig:
+        """Return the same with paths taken from a folder."""
+        takes = tuple(
+            t.model_copy(update={"capture": folder / t.capture, "rig": folder / t.rig})
+            for t in self.takes
+        )
+        start = None if self.start is None else folder / self.start
+        card = self.detector
+        if card.endswith((".yaml", ".yml")):
+            card = str(folder / card)
+        changed = {"takes": takes, "held_out": folder / self.held_out, "start": start}
+        return self.model_copy(update=changed | {"detector": card})

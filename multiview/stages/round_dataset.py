@@ -1,0 +1,160 @@
+"""The training data of a round: its labels, what a person said of them, and the start set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from multiview.core import HandSamples
+from multiview.errors import InputError
+from multiview.formats.datasets import Dataset, join, load_dataset, save_dataset
+from multiview.formats.datasets.store import MANIFEST
+from multiview.formats.foreign import read_json
+from multiview.progress import say
+from multiview.stage import file_digest
+from multiview.stages.review_folder import rejected, verdict_file
+from multiview.train.hands import TrainingHands
+
+__all__ = ["RoundData", "hands_of_dataset", "run_round_dataset"]
+
+START = "start"
+# Parts that a take without subjects is cut into, whole ones of which are held back: neighbouring
+# frames show the same pose, so single frames would tell nothing.
+BLOCKS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class RoundData:
+    """What a round trains on.
+
+    Parameters
+    ----------
+    folder
+        The dataset.
+    hands
+        The same for the trainer.
+    digests
+        Of the dataset, by name.
+    """
+
+    folder: Path
+    hands: TrainingHands
+    digests: dict[str, str]
+
+
+def run_round_dataset(
+    labels: Sequence[Path], start: Path | None, out: Path, *, force: bool = False
+) -> RoundData:
+    """Join labels and start set into a dataset; one that was made of the same is kept.
+
+    Parameters
+    ----------
+    labels
+        Folders of `multiview label`; hands that a person rejected are left out.
+    start
+        Labelled dataset of any layout: its labels are those of round 0.
+    out
+        Folder of the dataset.
+    force
+        Replace one that was made of something else.
+
+    Raises
+    ------
+    InputError
+        If nothing is left, or ``out`` was made of something else.
+    """
+    parts = [_digest(folder) for folder in labels]
+    parts += [] if start is None else [_start_digest(start)]
+    made_from = " ".join(parts)
+    about = out / MANIFEST
+    if about.exists():
+        same = dict(read_json(about)).get("made_from") == made_from
+        if not same and not force:
+            raise InputError(
+                f"{out} was made of other labels or verdicts",
+                "add --force to make it anew, and what was trained on it, or choose another --out",
+            )
+    else:
+        same = False
+    if not same:
+        samples, pictures = join([_kept(f) for f in labels] + _start(start))
+        if not len(samples):
+            raise InputError(
+                f"{out}: a person rejected every label", "film more, or label with other options"
+            )
+        save_dataset(samples, out, "parquet", pictures=pictures, made_from=made_from, force=True)
+    data = load_dataset(out)
+    say(f"dataset: {len(data.samples)} hands, {(data.samples.round == 0).sum()} of the start set")
+    return RoundData(out, hands_of_dataset(data), {"dataset": data.digest})
+
+
+def hands_of_dataset(data: Dataset) -> TrainingHands:
+    """Hand a dataset to the trainer: labels of round 0 are its start set.
+
+    Hands that share a subject, or a tenth of a take, are held back together.
+    """
+    samples = data.samples
+    return TrainingHands(
+        picture=tuple(str(data.pictures.path(image)) for image in samples.image.tolist()),
+        xy_px=samples.xy_px,
+        weight=samples.weight,
+        sigma_px=samples.sigma_px,
+        right=samples.right,
+        session=_groups(samples),
+        start=np.asarray(samples.round == 0, np.bool_),
+        keypoints=samples.skeleton.keypoints,
+    )
+
+
+def _groups(samples: HandSamples) -> tuple[str, ...]:
+    names = []
+    block = np.zeros(len(samples), np.int64)
+    for session in np.unique(samples.session):
+        rows = np.flatnonzero(samples.session == session)
+        _, rank = np.unique(samples.frame_id[rows], return_inverse=True)
+        block[rows] = rank * BLOCKS // max(1, rank.max(initial=0) + 1)
+    for session, subject, part in zip(
+        samples.session.tolist(), samples.subject.tolist(), block.tolist(), strict=True
+    ):
+        names.append(f"{session} {subject}" if subject else f"{session} part {part}")
+    return tuple(names)
+
+
+def _kept(folder: Path) -> Dataset:
+    """Labels of a take without those that a person rejected."""
+    data = load_dataset(folder)
+    samples = data.samples
+    frames = rejected(folder)
+    keep = np.array(
+        [
+            not ({(f, ""), (f, camera)} & frames)
+            for f, camera in zip(samples.frame_id.tolist(), samples.camera.tolist(), strict=True)
+        ],
+        np.bool_,
+    )
+    return replace(data, samples=samples.take(np.flatnonzero(keep)))
+
+
+def _start(path: Path | None) -> list[Dataset]:
+    """Read the start set as round 0, without what it holds back for tests."""
+    if path is None:
+        return []
+    data = load_dataset(path)
+    samples = data.samples.take(np.flatnonzero(data.samples.split != "test"))
+    session = np.where(samples.session == "", START, np.char.add(f"{START}-", samples.session))
+    return [replace(data, samples=replace(samples, session=session, round=samples.round * 0))]
+
+
+def _digest(folder: Path) -> str:
+    verdicts = verdict_file(folder)
+    said = file_digest(verdicts) if verdicts.exists() else "none"
+    return f"{file_digest(folder / 'samples.parquet')}:{said}"
+
+
+def _start_digest(path: Path) -> str:
+    data = load_dataset(path)
+    return data.digest or json.dumps(data.samples.digest)[1:17]

@@ -1,0 +1,256 @@
+"""The loop by the real command, with a trainer that gives the shipped lite network back.
+
+Torch is not needed: what is tested is that rounds are made, judged, resumed and refused rightly.
+"""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+import multiview as mv
+from multiview.core.samples import make_samples
+from multiview.formats.datasets import load_dataset, save_dataset
+from multiview.stages.demo import demo_data
+
+VIEWS, FRAMES = ("cam00", "cam02", "cam04", "cam06"), (5, 25, 45)
+PATIENCE_S = 300
+TRAINER = """
+import pathlib, shutil, sys
+from multiview.models.card import DATA
+dataset, out = map(pathlib.Path, sys.argv[1:])
+assert list(dataset.rglob("*.json")) and list(dataset.rglob("*.jpg"))
+text = (DATA / "mediapipe-lite.yaml").read_text().replace("mediapipe-lite", "mine", 1)
+for name in ("palm_detection_lite.onnx", "hand_landmark_lite.onnx"):
+    shutil.copy(DATA / name, out)
+(out / "mine.yaml").write_text(text)
+"""
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory):
+    """Pictures of four cameras of the demo, their rig, and a labelled dataset of two others."""
+    base = tmp_path_factory.mktemp("loop")
+    take = mv.open_capture(demo_data() / "take")
+    rig = mv.load(demo_data() / "rig_truth.yaml")
+    with np.load(demo_data() / "truth.npz") as truth:
+        xyz = truth["xyz_world"]
+    rows = []
+    for name in (*VIEWS, "cam01", "cam03"):
+        view = take.names.index(name)
+        folder = base / ("take" if name in VIEWS else "held") / "images" / name
+        folder.mkdir(parents=True)
+        for number, frame in enumerate(FRAMES):
+            ((_, image),) = take.images(view, frame, frame + 1)
+            path = folder / f"{number:06d}.jpg"
+            cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+            if name not in VIEWS:
+                camera = rig.select((name,))
+                hand = xyz[frame].reshape(-1, 21, 3)
+                hand = hand[np.isfinite(hand).all((1, 2))][0]
+                rows.append((f"images/{name}/{number:06d}.jpg", camera.project(hand)[0]))
+    samples = make_samples(
+        xy_px=[xy for _, xy in rows],
+        visibility=np.full((len(rows), 21), 2),
+        image=[image for image, _ in rows],
+        size_wh=[(640, 480)] * len(rows),
+        right=np.ones(len(rows)),
+    )
+    save_dataset(samples, base / "held_out", "parquet", pictures=base / "held")
+    mv.save(rig.select(VIEWS), base / "rig.yaml")
+    (base / "trainer.py").write_text(TRAINER)
+    return base
+
+
+def plan(footage, folder, **changed):
+    """Write run.yaml; return its path."""
+    config = {
+        "takes": [
+            {"capture": str(footage / "take" / "images"), "rig": str(footage / "rig.yaml")}
+            | {"sync": "index", "fps": 1}
+        ],
+        "held_out": str(footage / "held_out"),
+        "detector": "mediapipe-lite",
+        "rounds": 2,
+        "select": {"max_speed": 1000.0},
+        "trainer": f"{sys.executable} {footage / 'trainer.py'} {{dataset}} {{out}}",
+        "stop": {"patience": 2},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "run.yaml").write_text(yaml.safe_dump(config | changed))
+    return folder / "run.yaml"
+
+
+def command(path, *options):
+    return [sys.executable, "-m", "multiview", "bootstrap", str(path), *options]
+
+
+def run(path, *options):
+    return subprocess.run(
+        command(path, *options), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(footage, tmp_path_factory):
+    path = plan(footage, tmp_path_factory.mktemp("whole"))
+    done = run(path)
+    assert done.returncode == 0, done.stderr
+    return path.parent / "runs" / "run", done.stdout
+
+
+def test_two_rounds_are_made_judged_and_kept(finished):
+    out, said = finished
+    first, last = (np.load(out / f"round-{n}" / "held-out" / "hands.npz") for n in (0, 2))
+    # the same network is worth the same, whatever its card is called
+    np.testing.assert_array_equal(first["crop_error"], last["crop_error"])
+    assert (first["crop_error"] < 0.2).mean() > 0.8
+    assert "round 0 is the best" in said
+    report = (out / "report.md").read_text()
+    assert "| **0** | mediapipe-lite |" in report
+    assert "| 2 | round-2/train/mine.yaml |" in report
+    sheet = cv2.imread(str(out / "round-1" / "changes.jpg"))
+    assert sheet.shape[0] > 400
+
+
+def test_labels_say_which_round_and_take_made_them(finished):
+    out, _ = finished
+    samples = load_dataset(out / "round-2" / "dataset").samples
+    assert set(samples.round.tolist()) == {2}
+    assert set(samples.session.tolist()) == {"images"}
+    assert set(samples.source.tolist()) == {"mine"}
+    assert len(samples) >= 8
+    assert (samples.n_inlier[samples.labelled] >= 3).all()
+    # hard views are labelled by the others
+    assert (samples.visibility == 1).any()
+
+
+def test_a_finished_run_is_not_run_again(finished):
+    out, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*.parquet")}
+    done = run(out.parent.parent / "run.yaml")
+    assert done.returncode == 0
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*.parquet")} == before
+    assert "trainer:" not in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_run_killed_in_every_stage_ends_the_same(footage, finished, tmp_path):
+    """Kill -9 whenever a stage is met that was not killed yet; then let it finish."""
+    path, killed = plan(footage, tmp_path, rounds=1), set()
+    out = tmp_path / "runs" / "run"
+    for _ in range(30):
+        child = subprocess.Popen(command(path), stdout=subprocess.DEVNULL, start_new_session=True)
+        if not kill_in_new_stage(child, out, killed):
+            break
+    assert child.returncode == 0
+    assert {"detect", "guide", "triangulate", "held-out"} <= killed, killed
+    whole, _ = finished
+    for name in ("dataset", "images/labels"):
+        mine = load_dataset(out / "round-1" / name).samples
+        assert mine.digest == load_dataset(whole / "round-1" / name).samples.digest
+    figures = [
+        json.loads((o / "round-1" / "held-out" / "manifest.json").read_text())["figures"]
+        for o in (out, whole)
+    ]
+    assert figures[0] == figures[1]
+
+
+def kill_in_new_stage(child, out, killed):
+    """Watch for unfinished stages; whether one was met for the first time and killed."""
+    began = time.monotonic()
+    while child.poll() is None and time.monotonic() - began < PATIENCE_S:
+        for partial in out.rglob("*.partial"):
+            stage = partial.name.removesuffix(".partial")
+            if stage not in killed:
+                killed.add(stage)
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+                return True
+        time.sleep(0.002)
+    return False
+
+
+def test_review_waits_for_a_person_and_drops_what_is_bad(footage, tmp_path):
+    path = plan(footage, tmp_path, rounds=1)
+    done = run(path, "--review")
+    assert done.returncode == 0
+    review = tmp_path / "runs" / "run" / "round-1" / "images" / "labels.review"
+    assert "wait for a verdict" in done.stdout
+    assert str(review / "verdicts.csv") in done.stdout
+    assert not (review.parent.parent / "dataset").exists()
+    rows = list(csv.DictReader((review / "verdicts.csv").open()))
+    assert len(rows) >= 2
+    assert cv2.imread(str(review / rows[0]["montage"])).shape[1] > 400
+    bad, view, *rest = rows
+    lines = [bad | {"verdict": "bad"}, view | {"verdict": "bad cam02"}]
+    write(review / "verdicts.csv", lines + [r | {"verdict": "ok"} for r in rest])
+    done = run(path, "--review")
+    assert done.returncode == 0, done.stderr
+    samples = load_dataset(review.parent.parent / "dataset").samples
+    assert int(bad["frame"]) not in samples.frame_id
+    of_view = samples.camera[samples.frame_id == int(view["frame"])]
+    assert len(of_view)
+    assert "cam02" not in of_view
+    # another verdict makes another dataset: said, not done silently
+    write(review / "verdicts.csv", [r | {"verdict": "ok"} for r in rows])
+    done = run(path, "--review")
+    assert done.returncode == 2
+    assert "other labels or verdicts" in done.stderr
+
+
+def write(path, rows):
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"held_out": "nowhere"}, "nowhere"),
+        ({"rouns": 2}, "did you mean 'rounds'"),
+        ({"detector": "start"}, "needs a start set"),
+        ({"trainer": "true {dataset}"}, "{out}"),
+        ({"takes": []}, "takes"),
+    ],
+)
+def test_bad_plans_are_refused_before_anything_is_done(footage, tmp_path, changed, expected):
+    path = plan(footage, tmp_path, **changed)
+    done = run(path)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "runs").rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [("import sys; sys.exit(3)", "exit code 3"), ("pass", "one card")],
+)
+def test_a_trainer_that_fails_says_so_and_nothing_is_lost(
+    footage, finished, tmp_path, script, expected
+):
+    whole, _ = finished
+    broken = tmp_path / "broken.py"
+    broken.write_text(script)
+    path = plan(footage, tmp_path, trainer=f"{sys.executable} {broken} {{dataset}} {{out}}")
+    shutil.copytree(whole / "round-0", tmp_path / "runs" / "run" / "round-0")
+    for name in ("detect", "triangulate", "guide", "triangulate-guided", "labels"):
+        target = tmp_path / "runs" / "run" / "round-1" / "images" / name
+        shutil.copytree(whole / "round-1" / "images" / name, target)
+    done = run(path)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert (tmp_path / "runs" / "run" / "round-1" / "dataset" / "samples.parquet").exists()
+    assert not (tmp_path / "runs" / "run" / "round-1" / "train").exists()
