@@ -2,17 +2,18 @@
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from multiview.cli import main
-from multiview.core import HAND_21
+from multiview.core.samples import make_samples
 from multiview.errors import InputError
 from multiview.formats.coco import image_name
+from multiview.formats.datasets import save_dataset
+from multiview.formats.datasets.store import Pictures
 from multiview.stages import train_start
-from multiview.stages.train_data import hands_of_samples, read_training_hands
+from multiview.stages.train_data import read_training_hands
 
 sys.path.insert(0, str(Path(__file__).parent / "train"))
 from drawn import drawn_hands, label_folder
@@ -24,33 +25,42 @@ def labels(tmp_path_factory):
 
 
 def test_labels_become_hands(labels):
-    hands, digests = read_training_hands([labels], [])
+    data = read_training_hands([labels], [])
+    hands, digests = data.hands, data.digests
+    assert data.held is None
     drawn, _ = drawn_hands(24)
     assert np.abs(hands.xy_px - drawn.xy_px).max() < 1e-3
     assert np.array_equal(hands.right, drawn.right)
     assert set(hands.session) == {str(labels)}
     assert list(digests) == [f"labels {labels}"]
-    both, _ = read_training_hands([labels], [labels])
-    assert both.start.sum() == 24
+    both = read_training_hands([labels], [labels])
+    assert both.hands.start.sum() == 24
 
 
-def test_samples_of_a_data_set_become_hands():
-    drawn, _ = drawn_hands(3)
-    samples = SimpleNamespace(
+def test_a_data_set_becomes_hands(labels, tmp_path):
+    """Split `test` stays out, `val` is what is validated on, round 0 is the start set."""
+    drawn, _ = drawn_hands(6)
+    split = np.array(["train", "train", "val", "test", "", "train"])
+    samples = make_samples(
         xy_px=drawn.xy_px,
-        weight=drawn.weight,
-        sigma_px=np.full((3, 21), np.nan),
-        right=np.array([1.0, 0.0, np.nan]),
-        image=np.array(["images/a.jpg", "images/b.jpg", "images/c.jpg"]),
-        session=np.array(["one", "one", "two"]),
-        round=np.array([0, 1, 2]),
-        skeleton=HAND_21,
+        visibility=np.full((6, 21), 2),
+        image=np.array([image_name("cam", n) for n in range(6)]),
+        size_wh=np.full((6, 2), 160),
+        right=drawn.right,
+        split=split,
+        round=np.array([0, 1, 1, 1, 1, 2]),
     )
-    hands = hands_of_samples(samples, Path("set"))
-    assert hands.picture == ("set/images/a.jpg", "set/images/b.jpg", "set/images/c.jpg")
-    assert hands.session == ("one", "one", "two")
-    assert hands.start.tolist() == [True, False, False]
-    assert hands_of_samples(samples, Path("set"), start=True).start.all()
+    save_dataset(samples, tmp_path / "set", "parquet", pictures=Pictures.below(labels))
+    data = read_training_hands([tmp_path / "set"], [])
+    chosen = [0, 1, 4, 5]
+    assert np.allclose(data.hands.xy_px, drawn.xy_px[chosen])
+    assert data.hands.start.tolist() == [True, False, False, False]
+    assert all(Path(p).is_file() for p in data.hands.picture)
+    assert data.held is not None
+    assert np.allclose(data.held.xy_px, drawn.xy_px[[2]])
+    assert read_training_hands([], [tmp_path / "set"]).hands.start.all()
+    both = read_training_hands([tmp_path / "set"], [labels])
+    assert len(both.hands) == 4 + 24
 
 
 def test_a_missing_picture_is_named(labels, tmp_path):

@@ -252,14 +252,14 @@ def test_hands_to_validate_on_may_be_given(tmp_path):
 
     small = {"size_px": 64, "width": 0.07, "stages": 1, "blocks": (1, 1, 1, 1)}
     config = TrainConfig(arch="cpm", cpm=small, steps=1, batch=4, device="cpu", threads=1)
-    learn, _ = read_training_hands([label_folder(tmp_path / "a", 8)], [])
-    hold, _ = read_training_hands([label_folder(tmp_path / "b", 5, seed=1)], [])
+    learn = read_training_hands([label_folder(tmp_path / "a", 8)], []).hands
+    hold = read_training_hands([label_folder(tmp_path / "b", 5, seed=1)], []).hands
     out = stage.train_hands(learn, {}, tmp_path / "net", config, held=hold)
     card = yaml.safe_load((out / "net.yaml").read_text())
     assert card["training"]["held_out"]["hands"] == 5
     with pytest.raises(StaleStageError, match="held was"):
         stage.train_hands(learn, {}, tmp_path / "net", config, held=learn)
-    other, _ = read_training_hands([label_folder(tmp_path / "c", 5, keypoints=17)], [])
+    other = read_training_hands([label_folder(tmp_path / "c", 5, keypoints=17)], []).hands
     with pytest.raises(InputError, match="other keypoints"):
         stage.train_hands(learn, {}, tmp_path / "other", config, held=other)
     assert not (tmp_path / "other.partial").exists()
@@ -269,11 +269,11 @@ def test_an_export_that_differs_is_not_written(labels, tmp_path, monkeypatch):
     from multiview.train import export
 
     monkeypatch.setattr(export, "SAME", 1e-12)
-    hands, digests = read_training_hands([labels], [])
+    data = read_training_hands([labels], [])
     from multiview.train.config import TrainConfig
 
     small = {"size_px": 64, "width": 0.07, "stages": 1, "blocks": (1, 1, 1, 1)}
     config = TrainConfig(arch="cpm", cpm=small, steps=2, batch=4, device="cpu", threads=1)
     with pytest.raises(ModelError, match="differs by"):
-        stage.train_hands(hands, digests, tmp_path / "net", config)
+        stage.train_hands(data.hands, data.digests, tmp_path / "net", config)
     assert [p.name for p in (tmp_path / "net.partial").iterdir() if p.suffix == ".onnx"] == []

@@ -54,12 +54,13 @@ def run_train(
     checkpoint_s: float = 30.0,
     force: bool = False,
 ) -> Path:
-    """Train on folders of labels; see `train_hands`.
+    """Train on folders of labels and data sets; see `train_hands`.
 
     Parameters
     ----------
     labels, start
-        Folders of `multiview label`: new labels, and the start set that every round keeps.
+        Folders of `multiview label` or data sets: new labels, and the start set that every round
+        keeps.
 
     Raises
     ------
@@ -67,12 +68,13 @@ def run_train(
         If torch is not installed, labels or pictures are missing, or ``init`` is unknown.
     """
     require_torch()
-    hands, digests = read_training_hands(labels, start)
+    data = read_training_hands(labels, start)
     return train_hands(
-        hands,
-        digests,
+        data.hands,
+        data.digests,
         out,
         config,
+        held=data.held,
         init=init,
         name=name,
         licence=licence,
