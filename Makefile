@@ -2,13 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test test-train check clean
 
 demo: .venv/installed
 	$(BIN)/multiview demo --out out/demo --force
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest
+
+# What needs torch. Its usual build brings gigabytes of CUDA; a CPU build of the same version is
+# preferred by pip wherever one is on offer (2.13.0+cpu is above 2.13.0). Another: make TORCH=...
+TORCH ?= torch==2.13.*
+test-train: .venv/installed-train
+	$(BIN)/python -m pytest tests/train tests/test_train_data.py tests/test_train_stage.py
 
 check: .venv/installed-check
 	$(BIN)/ruff check .
@@ -29,6 +35,11 @@ check: .venv/installed-check
 
 .venv/installed-check: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --editable '.[check]'
+	touch $@
+
+.venv/installed-train: .venv/installed-test
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --editable '.[train]'
 	touch $@
 
 clean:

@@ -169,6 +169,10 @@ def _describe(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield "", _calibrated(card)
     if card.notes:
         yield "notes", card.notes
+    if card.training:
+        held = card.training.get("held_out", {})
+        scores = ", ".join(f"{n} {v:g}" for n, v in held.items() if isinstance(v, int | float))
+        yield "training", f"{card.training.get('steps')} steps; hands held back: {scores}"
 
 
 def _calibrated(card: ModelCard) -> str:

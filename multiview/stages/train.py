@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -38,8 +39,7 @@ CHECKPOINT, HISTORY = "checkpoint.pt", "history.csv"
 CHECKED = 4  # validation crops on which the exported network is compared with torch
 LICENCE = "of the start: {}; of the training data: not stated (--licence)"
 APACHE = "Apache-2.0"
-# Each says something that a name must not: a path, or an option.
-NAME = "letters, digits, dots, dashes and underscores, a letter or digit first"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # as in ModelCard
 
 
 def run_train(
@@ -54,12 +54,13 @@ def run_train(
     checkpoint_s: float = 30.0,
     force: bool = False,
 ) -> Path:
-    """Train on folders of labels; see `train_hands`.
+    """Train on folders of labels and data sets; see `train_hands`.
 
     Parameters
     ----------
     labels, start
-        Folders of `multiview label`: new labels, and the start set that every round keeps.
+        Folders of `multiview label` or data sets: new labels, and the start set that every round
+        keeps.
 
     Raises
     ------
@@ -67,12 +68,13 @@ def run_train(
         If torch is not installed, labels or pictures are missing, or ``init`` is unknown.
     """
     require_torch()
-    hands, digests = read_training_hands(labels, start)
+    data = read_training_hands(labels, start)
     return train_hands(
-        hands,
-        digests,
+        data.hands,
+        data.digests,
         out,
         config,
+        held=data.held,
         init=init,
         name=name,
         licence=licence,
@@ -87,6 +89,7 @@ def train_hands(
     out: Path,
     config: TrainConfig,
     *,
+    held: TrainingHands | None = None,
     init: str = "default",
     name: str | None = None,
     licence: str | None = None,
@@ -107,6 +110,8 @@ def train_hands(
         Output folder.
     config
         Architecture and training.
+    held
+        Hands to validate on; None: `config.validation` of the hands, in whole sessions.
     init
         ``default``, ``random``, ``imagenet``, or the path of a card or checkpoint.
     name
@@ -130,68 +135,78 @@ def train_hands(
     file = init_file(config.arch, init)
     name = _checked_name(name or out.name)
     inputs = digests | {"hands": hands.digest, "init": file_digest(file) if file else init}
+    if held is not None:
+        inputs["held"] = held.digest
     settings = config.model_dump(mode="json") | {"name": name, "licence": licence}
     stage = Stage("train", settings, inputs, out, force)
     if stage.done:
         say(f"train: {out} is up to date")
         return out
     with stage.cleared():
-        design, learnt, held = _prepare(hands, config, file)
-    trainer = _trainer(stage, design, config, learnt, held, hands.keypoints)
+        parts = _split(hands, config) if held is None else (hands, held)
+        design, learnt, check = _prepare(*parts, config, file)
+    trainer = _trainer(stage, design, config, learnt, check, hands.keypoints)
     with progress_bar() as progress:
         report = _Report(progress)
         result = trainer.run(_save_to(stage.work / CHECKPOINT), report, every_s=checkpoint_s)
-    figures = _write(stage, name, design, held, result, licence or _licence(config, init))
+    figures = _write(stage, name, design, check, result, licence or _licence(config, init))
     (stage.work / CHECKPOINT).unlink()
     stage.finish(figures)
     say(
         f"train: step {result.step} of {result.steps} is the best, PCK@0.1 "
-        f"{result.score.pck_10:.3f} on {len(held)} held-out hands -> {out / name}.yaml"
+        f"{result.score.pck_10:.3f} on {len(check)} held-out hands -> {out / name}.yaml"
     )
     return out
 
 
 def _checked_name(name: str) -> str:
-    import re
-
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise InputError(f"a model cannot be called {name!r}", f"--name with {NAME}")
+    if not re.fullmatch(NAME, name):
+        raise InputError(
+            f"a model cannot be called {name!r}",
+            "--name with letters, digits, dots, dashes and underscores, a letter or digit first",
+        )
     return name
 
 
+def _split(hands: TrainingHands, config: TrainConfig) -> tuple[TrainingHands, TrainingHands]:
+    """Hold whole sessions back; say so where there is only one."""
+    learn, hold = split_by_session(hands, config.validation, config.seed)
+    if len(set(hands.session)) == 1:
+        say("train: one session only: its last frames are held back, which flatters the scores")
+    return hands.take(learn), hands.take(hold)
+
+
 def _prepare(
-    hands: TrainingHands, config: TrainConfig, file: Path | None
+    learn: TrainingHands, hold: TrainingHands, config: TrainConfig, file: Path | None
 ) -> tuple[Design, CropSet, CropSet]:
-    """Build the network, hold whole sessions back, and cut all crops."""
+    """Build the network, and cut all crops."""
     from multiview.train.crops import cut_hands
     from multiview.train.design import build_design
 
-    design = start_from(build_design(config, len(hands.keypoints)), file, hands.keypoints)
-    learn, hold = split_by_session(hands, config.validation, config.seed)
-    sessions = len(set(hands.session))
-    if sessions == 1:
-        say("train: one session only: its last frames are held back, which flatters the scores")
+    if hold.keypoints != learn.keypoints:
+        raise InputError("the hands to validate on have other keypoints", "give both of one kind")
+    design = start_from(build_design(config, len(learn.keypoints)), file, learn.keypoints)
     negatives = 0
     if design.by_landmarks:
         negatives = round(config.mediapipe.negatives * len(learn))
     with progress_bar() as progress:
         learnt = cut_hands(
-            hands.take(learn),
-            read_image_named,
+            learn,
+            _read,
             design,
             negatives=negatives,
             seed=config.seed,
             progress=lambda n, total: progress("crops", n, total),
         )
-        held = cut_hands(hands.take(hold), read_image_named, design)
+        held = cut_hands(hold, _read, design)
     say(
         f"train: {int(learnt.hand.sum())} of {len(learn)} hands to learn, {len(held)} of "
-        f"{len(hold)} held back, {sessions} sessions"
+        f"{len(hold)} held back"
     )
     return design, learnt, held
 
 
-def read_image_named(name: str) -> Any:
+def _read(name: str) -> Any:
     """Read the picture of a name in `TrainingHands.picture`."""
     return read_image(Path(name))
 

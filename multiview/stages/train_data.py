@@ -1,9 +1,10 @@
-"""Labelled hands for `multiview train`: from folders of `multiview label`, and their pictures."""
+"""Labelled hands for `multiview train`: from folders of `multiview label` and from data sets."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,43 +12,74 @@ import numpy as np
 from multiview.core import PseudoLabels
 from multiview.errors import InputError
 from multiview.formats.coco import image_name, read_coco
+from multiview.formats.datasets import Dataset, load_dataset
 from multiview.stage import file_digest
+from multiview.stages.round_dataset import hands_of_dataset
 from multiview.train.hands import TrainingHands, join_hands
 
-__all__ = ["hands_of_labels", "read_training_hands"]
+__all__ = ["TrainingData", "hands_of_labels", "read_training_hands"]
 
 SIDES = {"left": 0.0, "right": 1.0}
 
 
-def read_training_hands(
-    labels: Sequence[Path], start: Sequence[Path]
-) -> tuple[TrainingHands, dict[str, str]]:
-    """Read folders of labels.
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What was read to train on.
+
+    Parameters
+    ----------
+    hands
+        Hands to learn, and to validate on if `held` is None.
+    held
+        Those that the data sets themselves keep for validation (split ``val``).
+    digests
+        Of everything that was read, by its path.
+    """
+
+    hands: TrainingHands
+    held: TrainingHands | None
+    digests: dict[str, str]
+
+
+def read_training_hands(labels: Sequence[Path], start: Sequence[Path]) -> TrainingData:
+    """Read folders of `multiview label`, and data sets of any layout.
+
+    Hands of the split ``test`` are never read.
 
     Parameters
     ----------
     labels, start
-        Folders of `multiview label`; those of the start set apart.
-
-    Returns
-    -------
-    tuple
-        All hands, and digests of what was read.
+        Folders; those of the start set apart. Rows of round 0 in data sets are of it too.
 
     Raises
     ------
     InputError
         If a folder has no labels, or a labelled picture is not there.
     """
-    parts, digests = [], {}
+    learn: list[TrainingHands] = []
+    held: list[TrainingHands] = []
+    digests = {}
     for folder, is_start in [*((f, False) for f in labels), *((f, True) for f in start)]:
         folder = folder.parent if folder.name == "coco.json" else folder
-        hands = hands_of_labels(read_coco(folder / "coco.json"), folder, is_start)
-        parts.append(hands)
-        digests[f"{'start' if is_start else 'labels'} {folder}"] = (
-            f"{file_digest(folder / 'coco.json')} {_picture_digest(hands)}"
-        )
-    return join_hands(parts), digests
+        key = f"{'start' if is_start else 'labels'} {folder}"
+        if (folder / "coco.json").is_file() and not (folder / "samples.parquet").is_file():
+            parts = [hands_of_labels(read_coco(folder / "coco.json"), folder, is_start)]
+            digests[key] = file_digest(folder / "coco.json")
+        else:
+            data = load_dataset(folder)
+            parts = [_hands_of_split(data, val, is_start) for val in (False, True)]
+            digests[key] = data.digest or data.samples.digest[:16]
+        learn.append(parts[0])
+        held += [p for p in parts[1:] if len(p)]
+        digests[key] += f" {_picture_digest(join_hands(parts))}"
+    return TrainingData(join_hands(learn), join_hands(held) if held else None, digests)
+
+
+def _hands_of_split(data: Dataset, val: bool, start: bool) -> TrainingHands:
+    split = data.samples.split
+    rows = np.flatnonzero(split == "val" if val else (split != "val") & (split != "test"))
+    hands = hands_of_dataset(replace(data, samples=data.samples.take(rows)))
+    return replace(hands, start=np.ones(len(hands), np.bool_)) if start else hands
 
 
 def hands_of_labels(labels: PseudoLabels, folder: Path, start: bool) -> TrainingHands:

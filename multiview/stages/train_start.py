@@ -67,7 +67,7 @@ def init_file(arch: Arch, init: str) -> Path | None:
 
 def _imagenet_file() -> Path:
     found = importlib.util.find_spec(IMAGENET)
-    file = Path(found.origin).with_name("") / IMAGENET_FILE if found and found.origin else None
+    file = Path(found.origin).parent / IMAGENET_FILE if found and found.origin else None
     if file is None or not file.is_file():
         raise InputError(
             "the ImageNet weights are not installed", f"{INSTALL}, or use --init random"

@@ -36,9 +36,7 @@ def unpack(data: bytes, where: str) -> dict[str, Any]:
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        raise ModelError(
-            f"{where} is no checkpoint ({str(error).splitlines()[0]})", AGAIN
-        ) from None
+        raise ModelError(f"{where} is no checkpoint ({type(error).__name__})", AGAIN) from None
     if not isinstance(state, dict) or state.get("version") != VERSION:
         raise ModelError(f"{where} is no checkpoint of this version of multiview", AGAIN)
     return state

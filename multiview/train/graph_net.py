@@ -197,7 +197,9 @@ def _binary(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tenso
 
 
 def _hard_sigmoid(net: GraphNet, inputs: list[Any], given: dict[str, Any]) -> Tensor:
-    return torch.clamp(given.get("alpha", 0.2) * inputs[0] + given.get("beta", 0.5), 0, 1)
+    x, slope, offset = inputs[0], given.get("alpha", 0.2), given.get("beta", 0.5)
+    # MediaPipe's are plain cuts; passes that change nothing would cost a tenth of a step
+    return torch.clamp(x if (slope, offset) == (1, 0) else slope * x + offset, 0, 1)
 
 
 OPS: dict[str, Callable[[GraphNet, list[Any], dict[str, Any]], Tensor]] = {

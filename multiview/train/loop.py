@@ -210,11 +210,11 @@ class Trainer:
         half = self._config.amp and self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
             found = self._run(image, design.learnt)
-            values = [found[name] for name in design.learnt]
-            if self._kept is None:
-                return maps_loss(values, targets, design)
             with torch.no_grad():
-                kept = self._kept(image, design.learnt)
+                kept = self._kept(image, design.learnt) if self._kept is not None else {}
+        values = [found[name] for name in design.learnt]
+        if self._kept is None:
+            return maps_loss(values, targets, design)
         old = [kept[name] for name in design.learnt]
         return landmark_loss(values, old, targets, design.size_px, self._config.mediapipe.keep)
 

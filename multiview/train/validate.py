@@ -43,13 +43,7 @@ class Score:
 
 
 def validate(net: GraphNet, crops: CropSet, design: Design, device: torch.device) -> Score:
-    """Read all validation hands as detection would, from crops around their labels.
-
-    Raises
-    ------
-    ValueError
-        Never for labels of `multiview.train.crops.cut_hands`, which have a hand.
-    """
+    """Read all validation hands as detection would, from crops around their labels."""
     was = net.training
     net.eval()
     errors = []

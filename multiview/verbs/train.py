@@ -15,12 +15,12 @@ __all__ = ["Train"]
 class Train(TrainConfig):
     """Train a keypoint network on labels (needs the extra `train`; docs/training.md)."""
 
-    labels: Positional[tuple[Path, ...]]
-    """Folders of `multiview label`."""
+    labels: Positional[tuple[Path, ...]] = ()
+    """Folders of `multiview label`, or data sets of any layout of `multiview dataset`."""
     out: Path
     """Output folder: the network, its card and its scores."""
     start: tuple[Path, ...] = ()
-    """Folders of the start set, which every round keeps; see --start-share."""
+    """The same of the start set, which every round keeps; see --start-share."""
     init: str = "default"
     """Where weights start: random, imagenet (light), the card of a trained model, or a
     checkpoint.pt; by default what suits --arch."""

@@ -1,0 +1,77 @@
+"""Labels for `multiview train`, and what it says where torch is missing: needs no torch."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from multiview.cli import main
+from multiview.core.samples import make_samples
+from multiview.errors import InputError
+from multiview.formats.coco import image_name
+from multiview.formats.datasets import save_dataset
+from multiview.formats.datasets.store import Pictures
+from multiview.stages import train_start
+from multiview.stages.train_data import read_training_hands
+
+sys.path.insert(0, str(Path(__file__).parent / "train"))
+from drawn import drawn_hands, label_folder
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    return label_folder(tmp_path_factory.mktemp("labels"))
+
+
+def test_labels_become_hands(labels):
+    data = read_training_hands([labels], [])
+    hands, digests = data.hands, data.digests
+    assert data.held is None
+    drawn, _ = drawn_hands(24)
+    assert np.abs(hands.xy_px - drawn.xy_px).max() < 1e-3
+    assert np.array_equal(hands.right, drawn.right)
+    assert set(hands.session) == {str(labels)}
+    assert list(digests) == [f"labels {labels}"]
+    both = read_training_hands([labels], [labels])
+    assert both.hands.start.sum() == 24
+
+
+def test_a_data_set_becomes_hands(labels, tmp_path):
+    """Split `test` stays out, `val` is what is validated on, round 0 is the start set."""
+    drawn, _ = drawn_hands(6)
+    split = np.array(["train", "train", "val", "test", "", "train"])
+    samples = make_samples(
+        xy_px=drawn.xy_px,
+        visibility=np.full((6, 21), 2),
+        image=np.array([image_name("cam", n) for n in range(6)]),
+        size_wh=np.full((6, 2), 160),
+        right=drawn.right,
+        split=split,
+        round=np.array([0, 1, 1, 1, 1, 2]),
+    )
+    save_dataset(samples, tmp_path / "set", "parquet", pictures=Pictures.below(labels))
+    data = read_training_hands([tmp_path / "set"], [])
+    chosen = [0, 1, 4, 5]
+    assert np.allclose(data.hands.xy_px, drawn.xy_px[chosen])
+    assert data.hands.start.tolist() == [True, False, False, False]
+    assert all(Path(p).is_file() for p in data.hands.picture)
+    assert data.held is not None
+    assert np.allclose(data.held.xy_px, drawn.xy_px[[2]])
+    assert read_training_hands([], [tmp_path / "set"]).hands.start.all()
+    both = read_training_hands([tmp_path / "set"], [labels])
+    assert len(both.hands) == 4 + 24
+
+
+def test_a_missing_picture_is_named(labels, tmp_path):
+    folder = label_folder(tmp_path / "labels", 4)
+    (folder / image_name("cam", 2)).unlink()
+    with pytest.raises(InputError, match=r"000002.jpg: the labelled picture is not there"):
+        read_training_hands([folder], [])
+
+
+def test_without_torch_the_verb_says_what_to_install(labels, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train_start.importlib.util, "find_spec", lambda name: None)
+    assert main(["train", str(labels), "--out", str(tmp_path / "out")]) == 2
+    assert "multiview-bootstrapping[train]" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
