@@ -124,9 +124,7 @@ class Labels:
     def verified(self) -> Verified:
         """As the fit takes them."""
         f, h, k = self.evidence.index.T
-        return Verified(
-            evidence=self.evidence, wrong=self.wrong[f, h, k], group=self.take.group[f]
-        )
+        return Verified(evidence=self.evidence, wrong=self.wrong[f, h, k], group=self.take.group[f])
 
 
 def label_take(take: Take, config: TriangulationConfig | None = None) -> Labels:

@@ -56,7 +56,7 @@ class SelectConfig(Config):
         Degrees that a joint may be beyond its range.
     swap_gain
         Log likelihood by which exchanged fingers or the mirrored hand must explain the points
-        better: at 1 they are e times as likely.
+        better: at 3 they are twenty times as likely.
     max_heldout
         Root mean square distance of held-out views from the point of the others, in hand sizes.
     distal
@@ -75,7 +75,7 @@ class SelectConfig(Config):
     max_speed: float = Field(12.0, gt=0)
     max_bone_change: float = Field(0.25, gt=0)
     joint_slack_deg: float = Field(15.0, ge=0)
-    swap_gain: float = Field(1.0, ge=0)
+    swap_gain: float = Field(3.0, ge=0)
     max_heldout: float = Field(0.1, gt=0)
     distal: bool = True
     risk: RiskConfig = RiskConfig()

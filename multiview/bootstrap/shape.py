@@ -155,7 +155,7 @@ def read_shapes(xyz: F64, sign: F64 | IntArray | int) -> Reading:
     sign = np.broadcast_to(np.asarray(sign, np.int64), xyz.shape[:1])
     own, mirror, best = (np.full(len(xyz), np.nan) for _ in range(3))
     which, told = np.zeros(len(xyz), np.int64), np.where(sign == 0, 1, sign)
-    framed = np.isfinite(xyz[:, [0, 5, 9, 13, 17]]).all((1, 2))
+    framed = np.isfinite(palm_axes(xyz)[1]).all(-1)
     enough = np.flatnonzero(np.isfinite(hand_scale(xyz)) & framed)
     for start in range(0, len(enough), _CHUNK):
         rows = enough[start : start + _CHUNK]
