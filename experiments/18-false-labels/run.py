@@ -2,10 +2,11 @@
 
 Run from the repository's root::
 
-    python experiments/18-false-labels/run.py [real|simulated|rejections|views ...] [--frames 200]
+    python experiments/18-false-labels/run.py [PART ...] [--frames 200]
 
-Captures are read from ``$MULTIVIEW_SHARED/data/rendered`` (``../shared`` by default); detections of
-the shipped detector are made on first use and kept in ``runs/``.
+Parts: heldout real swaps rejections views simulated (all by default). Captures are read from
+``$MULTIVIEW_SHARED/data/rendered`` (``../shared`` by default); detections of the shipped detector
+are made on first use and kept in ``runs/``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from multiview.bootstrap.evidence import gather_evidence
 from multiview.bootstrap.labels import pseudo_labels
 from multiview.bootstrap.promise import Promise
 from multiview.bootstrap.risk import RiskConfig, estimate_risk
-from multiview.bootstrap.select import select_labels
+from multiview.bootstrap.select import SelectConfig, select_labels
+from multiview.bootstrap.shape import read_shapes
 from multiview.bootstrap.table import table_lines
 from multiview.geometry.metrics import pck
 from multiview.stage import provenance
@@ -91,7 +93,8 @@ def simulated(frames: int) -> None:
     for errors in ERRORS:
         lines = []
         promises = (0.001, 0.01, 0.1)
-        print(f"\n### Simulated detectors, wrong {errors}s\n")
+        kind = "errors that agree" if errors == "agreeing" else f"wrong {errors}s"
+        print(f"\n### Simulated detectors, {kind}\n")
         heads = [f"{a}: {p}" for a in ("independent", "agreeing") for p in promises]
         print(f"| views | p | 3 agreeing views | default triangulation | {' | '.join(heads)} |")
         print("| ---: | ---: |" + " --- |" * (2 + len(heads)))
@@ -115,7 +118,7 @@ def simulated(frames: int) -> None:
                             line.add(promise, keep, wrong, wrong.size)
                 lines.append(line)
                 print(f"| {views} | {p} | {' | '.join(cells)} |", flush=True)
-        charts.promises(lines, f"simulated, wrong {errors}s", HERE / f"simulated-{errors}.png")
+        charts.promises(lines, f"simulated, {kind}", HERE / f"simulated-{errors}.png")
 
 
 class Simulated:
@@ -123,6 +126,53 @@ class Simulated:
 
     def __init__(self, points, evidence) -> None:
         self.points, self.evidence = points, evidence
+
+
+def heldout() -> None:
+    """Print what the captures say of their own views, beside what is false."""
+    print("\n### Held-out views\n")
+    print(
+        "| capture | labels | false | held-out beyond 0.1 of the hand | hit rate | log odds added |"
+    )
+    print("| --- |" + " ---: |" * 5)
+    for name in ("dome8", "multi10", *CHECKED, *ELSEWHERE):
+        labels = label_take(read_take(name))
+        risk = estimate_risk(labels.evidence, labels.points.valid.shape)
+        use = labels.points.valid & labels.points.voted
+        print(
+            f"| {name} | {use.sum()} | {labels.wrong[use].mean():.4f} | {risk.heldout:.4f} "
+            f"| {risk.rate:.2f} | {risk.shift:.2f} |"
+        )
+
+
+def swaps() -> None:
+    """Print how often exchanged fingers and mirrored hands are found, on true 3D hands."""
+    print("\n### True hands, and exchanged ones\n")
+    print(
+        "| capture | hands | marked as they are | neighbours exchanged: found | from the middle "
+        "joint on | end joint and tip | tip | mirrored |"
+    )
+    print("| --- |" + " ---: |" * 7)
+    least = SelectConfig().swap_gain
+    for name in ("dome8", "multi10", *CHECKED, "start4"):
+        take = read_take(name)
+        signs = 2 * take.side - 1
+        as_is = read_shapes(take.xyz, signs)
+        marked = (as_is.finger_gain > least) | (as_is.mirror_gain > least)
+        found = [
+            np.mean([_found(take, signs, f, joint, least) for f in range(4)]) for joint in range(4)
+        ]
+        mirror = (read_shapes(take.xyz, -signs).mirror_gain > least).mean()
+        cells = [f"{100 * share:.1f} %" for share in (marked.mean(), *found, mirror)]
+        print(f"| {name} | {len(signs)} | {' | '.join(cells)} |")
+
+
+def _found(take, signs, finger: int, joint: int, least: float) -> float:
+    """Share of hands in which the exchange of a finger with the next one is found."""
+    xyz = take.xyz.copy()
+    a, b = (1 + 4 * f + np.arange(joint, 4) for f in (finger, finger + 1))
+    xyz[:, a], xyz[:, b] = take.xyz[:, b], take.xyz[:, a]
+    return float((read_shapes(xyz, signs).finger_gain > least).mean())
 
 
 def rejections() -> None:
@@ -144,6 +194,8 @@ def rejections() -> None:
             asked = "no promise" if promise is None else f"promised {promise}"
             print(f"\n### Rejections, {name}, {asked}\n")
             print("\n".join(table_lines(chosen, wrong)))
+            astray = int((chosen.labels & side[..., None] & ~labels.wrong).sum())
+            print(f"\nOf the wrong ones selected, {astray} are right but for the hand's side.")
 
 
 def views() -> None:
@@ -199,11 +251,18 @@ def by_angle(labels: Labels, promise: float | None) -> None:
 def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=["real", "rejections", "views", "simulated"])
+    every = ["heldout", "real", "swaps", "rejections", "views", "simulated"]
+    parser.add_argument("parts", nargs="*", default=every)
     parser.add_argument("--frames", type=int, default=200)
     args = parser.parse_args()
     print(provenance())
-    todo = {"real": real, "rejections": rejections, "views": views}
+    todo = {
+        "heldout": heldout,
+        "real": real,
+        "swaps": swaps,
+        "rejections": rejections,
+        "views": views,
+    }
     for part in args.parts:
         simulated(args.frames) if part == "simulated" else todo[part]()
 

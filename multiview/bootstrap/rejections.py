@@ -263,7 +263,8 @@ def mirrored(points: Points3D, signs: IntArray, least: float) -> Rejection:
         Log likelihood that the other side must gain.
     """
     shape = points.valid.shape
-    reading = read_shapes(points.xyz_world.reshape(-1, *shape[2:], 3), signs.ravel())
+    xyz = points.xyz_world.reshape(-1, *shape[2:], 3)
+    reading = read_shapes(xyz, signs.ravel(), swaps=False)
     return Rejection(
         name="left-right",
         mask=_whole((reading.mirror_gain > least).reshape(shape[:2]), points),

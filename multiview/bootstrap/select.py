@@ -171,7 +171,7 @@ def select_labels(
     if subjects is None:
         subjects = np.zeros(len(points.frame_ids), np.int64)
     found = [_unvoted(points)] if not allow_unvoted else []
-    found += take.rejections(subjects)
+    found += take.rejections(subjects, 2 if allow_unvoted else 0)
     if config.distal:
         bad = _any([r.mask for r in found if r.name in _JOINTS], points.valid)
         found.append(rules.distal_to(points, bad, points.skeleton))
@@ -202,10 +202,11 @@ class _Take:
     config: SelectConfig
     evidence: Evidence
 
-    def rejections(self, subjects: IntArray) -> list[Rejection]:
+    def rejections(self, subjects: IntArray, views: int) -> list[Rejection]:
+        """Ask every rule; ``views`` of a point are enough where that is not 0."""
         points, config = self.points, self.config
         found = [
-            rules.few_inliers(points, config.min_inliers),
+            rules.few_inliers(points, min(config.min_inliers, views or config.min_inliers)),
             rules.low_confidence(points, self.dets, config.min_confidence),
             rules.odd_velocity(points, self.times, self.evidence.size, config.max_speed),
             rules.views_disagree(points, self.spread, config.max_heldout),
@@ -245,7 +246,7 @@ class _Take:
     def side(self) -> IntArray:
         shape = self.points.valid.shape
         xyz = self.points.xyz_world.reshape(-1, *shape[2:], 3)
-        return read_shapes(xyz, 0).side.reshape(shape[:2])
+        return read_shapes(xyz, 0, swaps=False).side.reshape(shape[:2])
 
     def finish(
         self,

@@ -73,6 +73,9 @@ def test_velocity_of_whole_hands_of_cuts_and_of_gaps_is_no_reason(motion):
     cut = motion.copy()
     cut[20:] = make_hand_motion(np.random.default_rng(77), 20)
     assert not rules.odd_velocity(as_points(cut), times, sizes(as_points(cut)), 12).mask.any()
+    # poses that have nothing to do with one another: no keypoint is to blame
+    poses = make_hand_motion(np.random.default_rng(8), 600)[::15]
+    assert not rules.odd_velocity(as_points(poses), times, sizes(as_points(poses)), 12).mask.any()
     slow = motion[::13]
     ids = np.arange(40)[::13]
     points = as_points(slow, frame_ids=ids)
@@ -104,6 +107,11 @@ def test_subject_bones(motion):
     two[25:] *= 1.6
     assert not rules.unlike_subject(as_points(two), np.arange(40) // 25, 0.25).mask.any()
     assert rules.unlike_subject(as_points(two), subjects, 0.25).mask[25:].all(0).any()
+    # where all bones scatter by a third, a quarter is no reason; three times the length is
+    noisy = motion + np.random.default_rng(0).normal(0, 0.005, motion.shape)
+    assert rules.unlike_subject(as_points(noisy), subjects, 0.25).mask.mean() < 0.05
+    noisy[9, 0, 6:9] += 2 * (motion[9, 0, 6] - motion[9, 0, 5])
+    assert rules.unlike_subject(as_points(noisy), subjects, 0.25).mask[9, 0, 6]
     # of a few frames no median is told
     assert not rules.unlike_subject(as_points(odd[5:12]), subjects[5:12], 0.25).mask.any()
 

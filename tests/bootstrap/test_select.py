@@ -182,5 +182,4 @@ def test_two_views_are_selected_only_if_asked():
     dets, points = seen_by(rig, make_hand_motion(np.random.default_rng(1), 10))
     assert points.valid.any()
     assert not select_labels(points, dets, rig).labels.any()
-    lax = SelectConfig(min_inliers=2)
-    assert select_labels(points, dets, rig, lax, allow_unvoted=True).labels.any()
+    assert select_labels(points, dets, rig, allow_unvoted=True).labels.any()
