@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Acceptance:
     smallest: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Promise:
     """A rate of false labels to be kept.
 
@@ -109,7 +110,7 @@ class Promise:
         best = [p[: self.need] for p in parts if len(p) >= self.need]
         return sorted(best, key=lambda p: float(self._mean[p].mean()))
 
-    @property
+    @cached_property
     def _mean(self) -> F64:
         return np.asarray(self.risk.draws.mean(0))
 

@@ -8,6 +8,7 @@ from hands import make_take
 from scipy.stats import binom, f
 
 from multiview.bootstrap import risk as risk_module
+from multiview.bootstrap import risk_fit
 from multiview.bootstrap.chance import chance_risk, hit_rate
 from multiview.bootstrap.evidence import CUES, gather_evidence
 from multiview.bootstrap.promise import Promise, counted_bound, upper_bound
@@ -217,8 +218,9 @@ def test_labels_of_a_hand_count_as_fewer_when_they_err_together():
     assert count_labels(zero, together, group)[-1].together > 12
 
 
-def test_a_fit_finds_what_makes_labels_false():
+def test_a_fit_finds_what_makes_labels_false(monkeypatch):
     """Labels made false by one cue: its weight is found, the others' stay near zero."""
+    monkeypatch.setattr(risk_fit, "DRAWS", 3)
     _, evidence, _ = detector([3, 8, 7], 8, 0.7, frames=40)
     rng = np.random.default_rng(0)
     cue = list(CUES).index("spread")
