@@ -103,6 +103,24 @@ def test_a_promise_that_cannot_be_made_names_the_least_that_can(take, tmp_path, 
     assert label(take, tmp_path / "out", *more, least) == 0
 
 
+def test_verdicts_are_counted(take, tmp_path, capsys):
+    rows = [f"{f},right,{k},{int(k % 5 == 0)}" for f in range(FRAMES) for k in range(21)]
+    path = tmp_path / "seen.csv"
+    path.write_text("frame,hand,keypoint,wrong\n" + "\n".join(rows) + "\n")
+    promise = ["--max-false-label-rate", 0.02, "--verified", path]
+    assert label(take, tmp_path / "out", *promise) == 2
+    assert "that can be promised here is 0.3" in capsys.readouterr().err
+    assert label(take, tmp_path / "out", "--max-false-label-rate", 0.5, "--verified", path) == 0
+    for bad, said in (("frame,hand\n", "no column keypoint, wrong"), (rows[0], "no column")):
+        path.write_text(bad)
+        assert label(take, tmp_path / "again", *promise) == 2
+        assert said in capsys.readouterr().err
+    path.write_text("frame,hand,keypoint,wrong\n0,right,wrist,0\n0,right,elbow,1\n")
+    assert label(take, tmp_path / "again", *promise) == 2
+    assert "line 3" in capsys.readouterr().err
+    assert not list(tmp_path.glob("again*"))
+
+
 def test_bad_options_are_refused(take, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         label(take, tmp_path / "out", "--max-false-label-rate", 0)

@@ -18,7 +18,8 @@ from multiview.bootstrap.diversity import farthest_clusters, stratified_order
 from multiview.bootstrap.evidence import Evidence, gather_evidence, heldout_spread
 from multiview.bootstrap.promise import Acceptance, Promise
 from multiview.bootstrap.rejections import Rejection
-from multiview.bootstrap.risk import LabelRisk, RiskConfig, estimate_risk
+from multiview.bootstrap.risk import Count, LabelRisk, RiskConfig, estimate_risk
+from multiview.bootstrap.risk_fit import count_labels
 from multiview.bootstrap.score import frame_scores
 from multiview.bootstrap.shape import read_shapes
 from multiview.config import Config
@@ -137,6 +138,7 @@ def select_labels(
     allow_unvoted: bool = False,
     subjects: IntArray | None = None,
     bodies: tuple[F64, F64] | None = None,
+    verdicts: tuple[IntArray, BoolArray] | None = None,
 ) -> Selection:
     """Choose labels: reject keypoints and hands, keep the promise, take the best.
 
@@ -158,6 +160,9 @@ def select_labels(
         Whose hands are in each frame, shape (F,); by default one person's.
     bodies
         Capsules that may hide hands, as `multiview.bootstrap.rejections.hidden_views` takes them.
+    verdicts
+        Keypoints that a person looked at: frame, hand, keypoint (N, 3), and which are wrong (N,).
+        A promise then also rests on counting them.
 
     Returns
     -------
@@ -180,7 +185,8 @@ def select_labels(
     promise, smallest = None, float("nan")
     if max_false_label_rate is not None:
         need = int(np.ceil(config.min_keypoints * left.shape[-1]))
-        promise = Promise(risk, max_false_label_rate, config.risk, max(need, 1))
+        counts = _counts(risk, verdicts)
+        promise = Promise(risk, max_false_label_rate, config.risk, max(need, 1), counts)
         acceptance = promise.keep(left)
         found.append(_risky(left, acceptance, max_false_label_rate))
         left, smallest = acceptance.keep, acceptance.smallest
@@ -328,6 +334,15 @@ def _any(masks: list[BoolArray], valid: BoolArray) -> BoolArray:
     for mask in masks:
         out |= mask
     return out
+
+
+def _counts(risk: LabelRisk, verdicts: tuple[IntArray, BoolArray] | None) -> tuple[Count, ...]:
+    if verdicts is None:
+        return ()
+    index, wrong = verdicts
+    value = risk.risk[tuple(index.T)]
+    known = np.isfinite(value)
+    return count_labels(value[known], wrong[known], index[known, 0])
 
 
 def _unvoted(points: Points3D) -> Rejection:

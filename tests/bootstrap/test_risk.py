@@ -197,8 +197,25 @@ def test_counting_alone_promises_no_more_than_was_counted(takes):
     lax = Promise(risk, 0.1, config, 1).keep(points.valid)
     assert lax.keep.any()
     assert (wrong & lax.keep).sum() <= 0.1 * lax.keep.sum()
-    model = load_risk_model()
-    assert counted_bound(model, np.array([2.0]))[0] == 1
+    assert counted_bound(load_risk_model().counts, np.array([2.0]))[0] == 1
+
+
+def test_labels_that_were_looked_at_decide_what_is_promised(takes):
+    points, evidence, wrong = takes[8, 0.7]
+    risk = estimate_risk(evidence, points.valid.shape)
+    value = risk.risk[points.valid]
+    frame = evidence.index[:, 0]
+    many = np.tile(value, 6), np.zeros(6 * len(value), bool), np.arange(6 * len(value))
+    plain = Promise(risk, 0.003, RiskConfig(), 1).keep(points.valid)
+    seen = Promise(risk, 0.003, RiskConfig(), 1, count_labels(*many)).keep(points.valid)
+    assert 0 < seen.keep.sum() <= plain.keep.sum()
+    assert seen.bound <= 0.003
+    # every tenth safe label turns out wrong: no such promise any more, whatever the model says
+    bad = np.arange(len(value)) % 10 == 0
+    refused = Promise(risk, 0.003, RiskConfig(), 1, count_labels(value, bad, frame))
+    assert not refused.keep(points.valid).keep.any()
+    assert refused.keep(points.valid).smallest > 0.05
+    assert wrong.sum() < 0.05 * len(value)
 
 
 def test_bound_of_counts():
