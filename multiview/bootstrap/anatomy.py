@@ -3,7 +3,7 @@
 Lengths are shares of the hand's length (wrist to middle tip along the bones): any unit works.
 
 Sources. Bones: Buryanov and Kotiuk, "Proportions of hand segments", Int. J. Morphol. 28(3), 2010
-(radiographs of 66 adults: mean and standard deviation of every bone; 3 to 5 mm of pulp are added to
+(radiographs of 66 adults: mean and standard deviation of every bone; 4 mm of pulp are added to
 the last phalanges, whose keypoints lie in the skin). Ranges of motion: American Academy of
 Orthopaedic Surgeons, "Joint Motion", 1965, and Hume, Gellman, McKellop and Brumfield, "Functional
 range of motion of the joints of the hand", J. Hand Surg. 15A, 1990; what active people bend beyond
