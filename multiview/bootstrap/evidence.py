@@ -55,6 +55,8 @@ CUES = {
 
 # A point takes two views, so that two disjoint points take four.
 _HALVES = 4
+# Confidences that differ by less do not differ.
+_SAME = 0.01
 # No distance is told more finely than this share of a hand.
 _FINE = 0.002
 
@@ -233,6 +235,9 @@ class _Scene:
 
     def doubt(self) -> F64:
         conf = np.where(self.inlier, self.of(self.dets.conf), 0.0).sum(0) / self.agree
+        said = self.dets.conf[self.dets.valid]
+        if not said.size or np.ptp(said) <= _SAME:
+            return np.full(conf.shape, np.nan)  # a detector that says the same of all says nothing
         return _odds(1 - conf, conf, 0.02)
 
     def other_side(self) -> F64:

@@ -43,6 +43,9 @@ __all__ = [
 ]
 
 SHIPPED = "data/label_risk.yaml"
+# What a detector says of itself lowers the risk no further than in the fitted captures: others are
+# sure of everything. Standard deviations below the mean, where 2 % of labels lie.
+LEAST_DOUBT = -2.0
 
 
 class Count(Config):
@@ -177,6 +180,8 @@ def risk_of_cues(model: RiskModel, cues: F64) -> F64:
     """
     columns = [list(CUES).index(name) for name in model.cues]
     z = (cues[:, columns] - np.array(model.mean)) / np.array(model.sd)
+    told = [i for i, name in enumerate(model.cues) if name == "conf"]
+    z[:, told] = np.maximum(z[:, told], LEAST_DOUBT)
     W = np.array(model.weights)
     return np.asarray(W[:, 1:] @ np.where(np.isfinite(z), z, 0.0).T + W[:, :1])
 

@@ -50,7 +50,7 @@ def promise_words(selection: Selection, target: float | None) -> str:
         )
     share = f"an estimated {selection.expected_false:.2%} of the 3D labels are false"
     if target is None or selection.acceptance is None:
-        more = "--max-false-label-rate 0.01 keeps it at 1 %"
+        more = "--max-false-label-rate asks for fewer"
         return f"{share} (off by a tenth of the hand); {more}{far}"
     return (
         f"{share} (off by a tenth of the hand), at most {selection.acceptance.bound:.2%} with 95 % "

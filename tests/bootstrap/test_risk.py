@@ -187,6 +187,21 @@ def test_every_cue_raises_the_risk_or_leaves_it():
         assert (risk_of_cues(model, more)[:, 1] >= base - 1e-9).all()
 
 
+def test_a_detector_that_is_always_sure_makes_no_label_safer():
+    model = load_risk_model()
+    cues = np.tile(np.array(model.mean), (3, 1))
+    conf = list(CUES).index("conf")
+    cues[1, conf] -= 2 * model.sd[conf]
+    cues[2, conf] -= 6 * model.sd[conf]
+    average, sure, boasting = risk_of_cues(model, cues).mean(0)
+    assert sure < average - 1
+    assert boasting == pytest.approx(sure)
+    rig, dets, points, _ = make_take(frames=4)
+    assert np.isfinite(gather_evidence(points, dets, rig).cues[:, conf]).all()
+    constant = replace(dets, conf=1.0 * (dets.conf > 0))
+    assert np.isnan(gather_evidence(points, constant, rig).cues[:, conf]).all()
+
+
 def test_counting_alone_promises_no_more_than_was_counted(takes):
     points, evidence, wrong = takes[8, 0.7]
     risk = estimate_risk(evidence, points.valid.shape)
