@@ -149,6 +149,8 @@ class Label(Config):
     label: LabelConfig = LabelConfig()
     max_false_label_rate: float | None = Field(None, gt=0, lt=1)
     """Promise that at most this share of the labels is off by more than a tenth of the hand."""
+    verified: Path | None = None
+    """CSV of keypoints that you looked at (frame,hand,keypoint,wrong): promises count them."""
     select: SelectConfig = SelectConfig()
     pictures: bool = True
     """Write the labelled pictures too."""
@@ -170,6 +172,7 @@ class Label(Config):
             self.label,
             select=self.select,
             max_false_label_rate=self.max_false_label_rate,
+            verified=self.verified,
             pictures=self.pictures,
             video=self.video,
             force=self.force,
