@@ -33,9 +33,10 @@ class TriangulationConfig(Config):
     Parameters
     ----------
     unit
-        What votes: a whole ``"finger"`` (errors inside one go together: a finger that a view saw
-        only in part has no vote there; fewest false points), or every ``"keypoint"`` by itself
-        (most points; the tolerance is the detector's own noise, measured on the take).
+        What votes: every ``"keypoint"`` by itself (most points; the tolerance is the detector's
+        own noise, measured on the take; labels are made where whole fingers agree,
+        `multiview.bootstrap.labels`), or a whole ``"finger"`` (Simon et al. 2017: a finger that a
+        view saw only in part has no vote there).
     inlier_hand
         Of a finger: tolerance on its mean error as a share of hand length (wrist to middle tip,
         measured from the take itself, so any unit works). 0.045 is the 4 px of Simon et al. 2017 in
@@ -54,13 +55,14 @@ class TriangulationConfig(Config):
         With ``min_views=0``: expected number of chance agreements allowed per finger and frame.
     two_views
         Of a keypoint: a point that two views alone carry is kept if it is right with this
-        probability, from how often detections of its confidence agree on the take.
+        probability, from how often detections of its confidence agree on the take; 0.8: a wrong
+        point costs as much as four missing ones. `multiview.Points3D` stores the probability.
     accept
         Of a finger: a result is kept if its mean error is below this many tolerances (the group's
         6 px against 4 px), and the keypoints in it whose own error is.
     """
 
-    unit: Literal["finger", "keypoint"] = "finger"
+    unit: Literal["keypoint", "finger"] = "keypoint"
     inlier_hand: float = Field(0.045, gt=0, lt=1)
     inlier_mm: float = Field(0, ge=0)
     inlier_px: float = Field(1.0, ge=0)
@@ -107,7 +109,7 @@ class TriangulationReport:
 
 
 def triangulate(dets: Detections, rig: Rig, config: TriangulationConfig | None = None) -> Points3D:
-    """Triangulate every keypoint by a vote of whole fingers; see `triangulate_with_report`."""
+    """Triangulate every keypoint by a vote of the views; see `triangulate_with_report`."""
     return triangulate_with_report(dets, rig, config)[0]
 
 
@@ -191,6 +193,7 @@ def _points(found: _Found, dets: Detections, rig: Rig, xy_px: F64) -> Points3D:
         inlier=inlier.reshape(shape),
         err_px=pixel_errors(rig, xyz, xy_px).reshape(shape),
         voted=(inlier.sum(0) >= 3).reshape(shape[1:]),
+        trust=np.where(valid, found.trust, np.nan).reshape(shape[1:]),
         frame_ids=dets.frame_ids,
         camera_names=dets.camera_names,
         hands=dets.hands,
@@ -276,7 +279,7 @@ def _by_finger(scene: _Scene, xy_norm: F64) -> _Found:
         xyz=np.where(enough[:, None], fit.xyz, np.nan),
         cov=np.where(enough[:, None, None], fit.cov, np.nan),
         inlier=fit.use & enough,
-        trust=pair_trust(odds, fit.use, chance, 0.5),
+        trust=np.where(fit.use.sum(0) >= 3, 1.0, pair_trust(odds, fit.use, chance, 0.5)),
         sigma_px=fit.sigma_px,
         tolerance=tolerance.length,
         rate=rate,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -134,6 +134,9 @@ class Points3D:
     voted
         True where at least three views agree, so that a wrong one could be outvoted, shape
         (F, H, K). A point of two views is geometry without a witness.
+    trust
+        Probability that the point is no chance agreement, shape (F, H, K): 1 where voted; NaN
+        without a point, and for two views of a source that does not say. Empty: it says nothing.
     frame_ids, camera_names, hands, skeleton
         As in the detections.
     rig_digest, unit
@@ -151,14 +154,18 @@ class Points3D:
     skeleton: Skeleton
     rig_digest: str
     unit: str = "m"
+    trust: F64 = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
+        voted = np.asarray(self.voted, np.bool_)
+        trust = self.trust if self.trust.size else np.where(voted, 1.0, np.nan)
         arrays: dict[str, NDArray[Any]] = {
             "xyz_world": as_f64(self.xyz_world, "xyz_world"),
             "cov": as_f64(self.cov, "cov"),
             "err_px": as_f64(self.err_px, "err_px"),
             "inlier": np.asarray(self.inlier, np.bool_),
-            "voted": np.asarray(self.voted, np.bool_),
+            "voted": voted,
+            "trust": as_f64(trust, "trust"),
             "frame_ids": np.asarray(self.frame_ids, np.int64),
         }
         patterns = {
@@ -167,6 +174,7 @@ class Points3D:
             "inlier": "V F H K",
             "err_px": "V F H K",
             "voted": "F H K",
+            "trust": "F H K",
             "frame_ids": "F",
         }
         check_shapes("Points3D", {n: (arrays[n], p) for n, p in patterns.items()})

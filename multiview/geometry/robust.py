@@ -93,7 +93,8 @@ class Search:
     bounds
         Detections outside the picture are no candidates.
     trust
-        Two views alone make a point if it is right with this probability.
+        Two views alone make a point if it is right with this probability: a wrong one costs as much
+        as four missing ones.
     spurious
         Chance agreements of three and more views allowed per point.
     min_views

@@ -105,8 +105,9 @@ def run_label(
     )
     if not kept.any():
         say(
-            "  no label: every point rests on two views only and nothing could outvote an error; "
-            "add a camera, or accept that risk with --label.allow-unvoted"
+            "  no label: nowhere do three views agree on a whole finger, so that nothing could "
+            "outvote an error; add a camera, or accept that risk with --label.unit keypoint or "
+            "--label.allow-unvoted"
             if points.valid.any()
             else "  no label: nothing was triangulated"
         )

@@ -72,8 +72,9 @@ def run_triangulate(
     if report.hit_rate < LOW_AGREEMENT and figures["share_voted"] > 0:
         say(
             f"  look at: only {report.hit_rate:.0%} of the observations agree with the others; "
-            "check that the rig still fits the cameras and that the videos are in step; "
-            "--ransac.inlier-hand 0.1 accepts points of such footage, with their larger errors"
+            "check that the rig still fits the cameras and that the videos are in step "
+            "(`multiview calib check`); --ransac.unit finger --ransac.inlier-hand 0.1 accepts "
+            "points of such footage, with their larger errors"
         )
     if figures["share_voted"] < 1:
         say(
@@ -132,6 +133,7 @@ def _markdown(points: Points3D, report: TriangulationReport, figures: dict[str, 
         f"| observations that agree, where a vote is possible | {_share(report.hit_rate)} |",
         f"| agreeing views demanded of 2, 3, ... candidates | "
         f"{', '.join(map(str, report.min_views))} |",
+        f"| points of two views: right, on the average | {_share(report.two_view_trust)} |",
         f"| detections whose left/right the other views overruled | {report.moved} |",
         "",
         "| camera | observations | inliers | median px of inliers |",
