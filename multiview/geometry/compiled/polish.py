@@ -116,8 +116,8 @@ def polish(
 ) -> tuple[float, float, float]:
     """Lower the truncated cost by Gauss-Newton steps, halved where they overshoot.
 
-    On return ``system`` and ``work[NOW]`` belong to the point returned; the count is 0 where the
-    rays do not determine it.
+    On return ``system`` and ``work[NOW]`` belong to the point returned, or to one within a
+    hundredth of its standard deviation; the count is 0 where the rays do not determine it.
     """
     _accumulate(cameras, options, m, work, view, X, Y, Z, system)
     for _ in range(MAX_STEPS):
@@ -125,6 +125,8 @@ def polish(
         if squared < 0 or system[10] < 2:
             system[10] = 0.0
             return X, Y, Z
+        if squared < STEP_SIGMAS * STEP_SIGMAS:
+            return X + sx, Y + sy, Z + sz
         cost, shrink = system[9], 1.0
         _accumulate(cameras, options, m, work, view, X + sx, Y + sy, Z + sz, system)
         # the rounding of a cost near its least may raise it a little
@@ -145,8 +147,6 @@ def polish(
             _accumulate(cameras, options, m, work, view, X, Y, Z, system)
             break
         X, Y, Z = X + shrink * sx, Y + shrink * sy, Z + shrink * sz
-        if squared * shrink * shrink < STEP_SIGMAS * STEP_SIGMAS:
-            break
     if _step(system)[3] < 0:
         system[10] = 0.0
     return X, Y, Z
