@@ -18,7 +18,8 @@ from multiview.geometry.agreement import pair_trust
 from multiview.geometry.dlt import pair_points, view_pairs
 from multiview.geometry.ransac import Tolerance, Vote, vote_groups
 from multiview.geometry.refit import pixel_errors, refit, undistort
-from multiview.geometry.robust import LIMIT, Search, triangulate_points
+from multiview.geometry.robust import LIMIT, Search
+from multiview.geometry.stream import triangulate_blocks
 from multiview.geometry.uncertainty import min_agreeing_views, rig_part
 
 __all__ = ["TriangulationConfig", "TriangulationReport", "bone_lengths", "triangulate"]
@@ -155,16 +156,12 @@ def triangulate_with_report(
     views, frames, hands, k = dets.conf.shape
     xy_px = np.where((dets.conf >= config.min_conf)[..., None], dets.xy_px, np.nan)
     xy_px = xy_px.reshape(views, frames * hands * k, 2)
-    xy_norm = undistort(rig, xy_px)
-    xy_px[np.isnan(xy_norm)] = np.nan
-    length = hand_length(
-        bone_lengths(rig, xy_norm.reshape(views, -1, k, 2), dets.skeleton), dets.skeleton
-    )
+    length = _measure_hand(rig, xy_px.reshape(views, -1, k, 2), dets.skeleton)
     scene = _Scene(rig, config, dets.skeleton, length, xy_px)
     if config.unit == "keypoint":
         found = _by_keypoint(scene, dets.conf.reshape(views, -1))
     else:
-        found = _by_finger(scene, xy_norm)
+        found = _by_finger(scene)
     points = _points(found, dets, rig, xy_px)
     two = points.inlier.sum(0).ravel() == 2
     report = TriangulationReport(
@@ -236,23 +233,26 @@ def _by_keypoint(scene: _Scene, conf: F64) -> _Found:
         spurious=config.spurious,
         min_views=config.min_views,
     )
-    points = triangulate_points(rig, scene.xy_px, conf, search)
-    allowed = LIMIT * float(np.median(points.sigma_px)) * _metres_per_px(rig, points.xyz)
+    hand = len(scene.skeleton.keypoints)
+    points, take = triangulate_blocks(rig, scene.xy_px, conf, search, group=hand)
+    allowed = LIMIT * float(np.median(take.sigma_px)) * _metres_per_px(rig, points.xyz)
     return _Found(
         xyz=points.xyz,
         cov=points.cov,
         inlier=points.inlier,
         trust=points.trust,
-        sigma_px=points.sigma_px,
+        sigma_px=take.sigma_px,
         tolerance=max(search.length, allowed),
-        rate=points.agreement.rate,
-        needed=points.agreement.needed,
+        rate=take.agreement.rate,
+        needed=take.agreement.needed,
     )
 
 
-def _by_finger(scene: _Scene, xy_norm: F64) -> _Found:
+def _by_finger(scene: _Scene) -> _Found:
     """Whole fingers vote; then each keypoint is refitted, without what strays from its finger."""
     config, rig, k = scene.config, scene.rig, len(scene.skeleton.keypoints)
+    xy_norm = undistort(rig, scene.xy_px)
+    scene.xy_px[np.isnan(xy_norm)] = np.nan
     views, m = scene.xy_px.shape[:2]
     tolerance = _tolerance(rig, config, scene.length)
     grouped = xy_norm.reshape(views, -1, k, 2)
@@ -305,6 +305,17 @@ def _metres_per_px(rig: Rig, xyz: F64) -> float:
     away = np.linalg.norm(rig.centres_world - np.median(xyz[some], axis=0), axis=-1)
     focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
     return float(np.median(away / focal))
+
+
+def _measure_hand(rig: Rig, xy_px: F64, skeleton: Skeleton) -> float:
+    """Length of the hand, from a sample of hands that two views saw whole, or else in part."""
+    seen = np.isfinite(xy_px[..., 0])
+    rows = np.flatnonzero(seen.all(-1).sum(0) >= 2)
+    rows = rows if rows.size else np.flatnonzero(seen.any(-1).sum(0) >= 2)
+    rows = rows[np.linspace(0, len(rows) - 1, min(SCALE_SAMPLE, len(rows))).astype(int)]
+    some = np.ascontiguousarray(xy_px[:, rows]).reshape(len(xy_px), -1, 2)
+    xy_norm = undistort(rig, some).reshape(len(xy_px), len(rows), *xy_px.shape[2:])
+    return hand_length(bone_lengths(rig, xy_norm, skeleton), skeleton)
 
 
 def bone_lengths(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> F64:

@@ -16,6 +16,7 @@ from multiview._shapes import F64, BoolArray, IntArray, as_f64, check_shapes
 from multiview.core import Rig
 from multiview.errors import ShapeError
 from multiview.geometry.agreement import GRID, PAIR_CHI2, Agreement, measure_agreement
+from multiview.geometry.coarser import search_coarser
 from multiview.geometry.noise import measure_noise
 from multiview.geometry.spread import scale_prior
 from multiview.geometry.threads import over_blocks
@@ -132,12 +133,15 @@ class TakeModel:
     common, prior
         Variance of residuals over that noise, and how many degrees of freedom it counts for beside
         a point's own residuals (`multiview.geometry.spread.scale_prior`).
+    usual
+        Share of a group's points whose views hardly agree (`multiview.geometry.coarser`).
     """
 
     sigma: F64
     agreement: Agreement
-    common: float
-    prior: float
+    common: float = 1.0
+    prior: float = 0.0
+    usual: float = 0.0
 
     @property
     def sigma_px(self) -> F64:
@@ -195,6 +199,7 @@ def triangulate_points(
     search: Search | None = None,
     *,
     sigma_px: F64 | float | None = None,
+    groups: IntArray | None = None,
     model: TakeModel | None = None,
 ) -> RobustPoints:
     """Triangulate points that some views see wrongly or not at all.
@@ -212,6 +217,9 @@ def triangulate_points(
     sigma_px
         Noise of a coordinate: one number, one a camera (V,), or one an observation (V, N); by
         default measured on the data.
+    groups
+        Number of every point's group, shape (N,): points of one group (a hand in a frame) may be
+        noisier together. By default every point for itself.
     model
         Of the take that these points are a part of; by default measured on them.
 
@@ -235,15 +243,14 @@ def triangulate_points(
 
     task = _Task(rig, xy, sure, search, *pack_cameras(rig))
     if model is not None:
-        return _judge(task, model, *task.run(model.sigma, slice(None), model.limits), pool=None)
+        return _judge(task, model, groups, pool=None)
     given = None if sigma_px is None else _given(sigma_px, xy)
     sample = measure_noise(rig, task.cameras, task.run, xy, given)
     tolerance = LIMIT * float(np.median(sample.sigma))
     sure = task.conf_of(sample.rows)
     agreement = measure_agreement(rig, sample, sure, tolerance, search.spurious)
-    model = TakeModel(sigma=sample.sigma, agreement=agreement, common=1.0, prior=0.0)
-    found = task.run(model.sigma, slice(None), model.limits)
-    return _judge(task, model, *found, pool=given is None)
+    model = TakeModel(sigma=sample.sigma, agreement=agreement)
+    return _judge(task, model, groups, pool=given is None)
 
 
 def _given(sigma_px: F64 | float, xy: F64) -> F64:
@@ -300,24 +307,30 @@ class _Task:
 
 
 def _judge(
-    task: _Task, model: TakeModel, xyz: F64, inlier: BoolArray, stats: F64, *, pool: bool | None
+    task: _Task, model: TakeModel, groups: IntArray | None, *, pool: bool | None
 ) -> RobustPoints:
-    """Take out points that too few views carry; say how sure the others are.
+    """Search; take out points that too few views carry; say how sure the others are.
 
     ``pool``: whether the residuals correct the noise, or None where the model says how much.
     """
     from multiview.geometry.compiled.spread import accept_points, finish_points
 
-    search, agreement, n = task.search, model.agreement, len(xyz)
+    found = task.run(model.sigma, slice(None), model.limits)
+    limits = (LIMIT * float(np.median(model.sigma)), task.search.spurious)
+    given = (task.run, model.sigma, model.agreement, limits, *found, groups)
+    coarse, usual = search_coarser(*given, None if pool is not None else model.usual)
+    (xyz, inlier, stats), n = found, len(found[0])
+    search, agreement = task.search, model.agreement
     trust, keep = np.empty(n), np.empty(n, np.bool_)
     odds = agreement.rate_of_conf / (1 - agreement.rate_of_conf)
     least = np.array([search.min_conf, search.trust, PAIR_CHI2, search.min_views])
-    given = (task.xy, task.conf, least, odds, agreement.pair_ratio, agreement.needed, stats, inlier)
-    over_blocks(lambda a, b: accept_points(*given, a, b, trust, keep), n, search.workers)
+    told = (task.xy, task.conf, least, odds, agreement.pair_ratio, agreement.needed, stats, inlier)
+    over_blocks(lambda a, b: accept_points(*told, a, b, trust, keep), n, search.workers)
     if pool is not None:
-        common, prior = scale_prior(stats[:, 2], stats[:, 1], keep, pool=pool)
-        model = replace(model, common=common, prior=prior)
-    cov, scale = np.empty((n, 3, 3)), (model.common, model.prior)
+        plain = keep & ~np.isfinite(coarse) if coarse.size else keep
+        common, prior = scale_prior(stats[:, 2], stats[:, 1], plain, pool=pool)
+        model = replace(model, common=common, prior=prior, usual=usual)
+    cov, scale = np.empty((n, 3, 3)), (model.common, model.prior, coarse)
     over_blocks(
         lambda a, b: finish_points(stats, *scale, a, b, xyz, cov, inlier, trust, keep),
         n,

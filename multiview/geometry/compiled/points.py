@@ -31,6 +31,7 @@ from multiview.geometry.compiled.lens import (
     undistort,
 )
 from multiview.geometry.compiled.polish import (
+    ALMOST,
     BEST,
     CHI2,
     CONF,
@@ -41,6 +42,7 @@ from multiview.geometry.compiled.polish import (
     INLIERS,
     LENGTH,
     LIMIT,
+    NEAR,
     NOW,
     PRECISION,
     RAY,
@@ -107,7 +109,7 @@ def search_one(
     if best[0] == np.inf:
         return
     _widen(cameras, options, m, work, view, system, best)
-    _put(n, m, work, view, best, out_xyz, out_inlier, out_stats)
+    _put(cameras, n, m, work, view, best, out_xyz, out_inlier, out_stats)
 
 
 @compiled
@@ -129,7 +131,7 @@ def widen_one(
     m = _gather(obs, i, len(cameras), work, view)
     _load(n, m, work, view, best, out_xyz, out_inlier, out_stats)
     if _widen(cameras, options, m, work, view, system, best):
-        _put(n, m, work, view, best, out_xyz, out_inlier, out_stats)
+        _put(cameras, n, m, work, view, best, out_xyz, out_inlier, out_stats)
 
 
 @compiled
@@ -158,6 +160,7 @@ def _load(
 
 @compiled
 def _put(
+    cameras: F64,
     n: int,
     m: int,
     work: F64,
@@ -173,8 +176,14 @@ def _put(
     out_stats[n, INLIERS], out_stats[n, CHI2], out_stats[n, COST] = best[1], best[2], best[0]
     for j in range(6):
         out_stats[n, INFO + j] = best[6 + j]
+    out_stats[n, ALMOST] = 0.0
     for k in range(m):
         out_inlier[view[k], n] = work[BEST, k] > 0
+        if work[BEST, k] > 0:
+            continue
+        u, v, z = project(cameras[view[k]], best[3], best[4], best[5])
+        e2 = ((u - work[U, k]) ** 2 + (v - work[V_, k]) ** 2) * work[PRECISION, k]
+        out_stats[n, ALMOST] += 1.0 if z > 0 and e2 < NEAR * work[LIMIT, k] else 0.0
 
 
 @compiled

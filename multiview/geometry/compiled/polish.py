@@ -17,8 +17,13 @@ __all__ = ["GRID", "OPTIONS", "STATS", "polish", "refit_points"]
 MIN_CONF, LENGTH, SOFT, COS_LEAST, COS_WIDE, MARGIN, LIMITS = 0, 1, 2, 3, 4, 5, 6
 GRID = 64
 OPTIONS = LIMITS + GRID + 1
-# Statistics: candidates, inliers, chi^2 of the inliers, truncated cost, information (6 entries).
-CANDIDATES, INLIERS, CHI2, COST, INFO, STATS = 0, 1, 2, 3, 4, 10
+# Statistics: candidates, inliers, chi^2 of the inliers, truncated cost, information (6 entries),
+# views that disagree but are not far off.
+CANDIDATES, INLIERS, CHI2, COST, INFO, ALMOST, STATS = 0, 1, 2, 3, 4, 10, 11
+# A view that disagrees is not far off within this many times its squared limit: two rays at 25
+# degrees leave a third view in doubt by 11 times the noise's variance; and noise four times the
+# usual one has its limit here.
+NEAR = 16.0
 # Rows of the work space of a point: pixels, inverse variance, ray, confidence, inlier now and best,
 # squared limit.
 U, V_, PRECISION, RAY, CONF, NOW, BEST, LIMIT, ROWS = 0, 1, 2, 3, 6, 7, 8, 9, 10

@@ -10,22 +10,20 @@ from multiview.geometry.compiled.block import BLOCK, converge_block
 from multiview.geometry.compiled.jit import compiled
 from multiview.geometry.compiled.points import search_one, widen_one
 from multiview.geometry.compiled.polish import (
+    ALMOST,
     CANDIDATES,
     CHI2,
     COST,
     INFO,
     INLIERS,
     LENGTH,
+    NEAR,
     ROWS,
     SOFT,
 )
 from multiview.geometry.compiled.start import collect_block, start_block
 
 __all__ = ["search_points"]
-
-# A view may be off by its limit and, squared, this many times the point's own doubt of it: two rays
-# at 25 degrees leave a third view in doubt by 11 times the noise's variance.
-NEAR = 16.0
 
 
 @compiled
@@ -97,5 +95,6 @@ def _write(
         out_stats[to, INLIERS] = w[block.COUNT * BLOCK + i] * solved
         out_stats[to, CHI2] = w[block.CHI2 * BLOCK + i]
         out_stats[to, COST] = w[block.COST * BLOCK + i]
+        out_stats[to, ALMOST] = w[block.NEAR * BLOCK + i] * solved
         for j in range(6):
             out_stats[to, INFO + j] = w[(block.INFO + j) * BLOCK + i]

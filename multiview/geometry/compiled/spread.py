@@ -134,6 +134,7 @@ def finish_points(
     stats: F64,
     common: float,
     prior: float,
+    coarse: F64,
     start: int,
     stop: int,
     xyz: F64,
@@ -145,12 +146,15 @@ def finish_points(
     """Give the points that are kept their covariances, and take the others out.
 
     The variance of a point's noise is drawn to the ``common`` one of a ``prior`` with so many
-    degrees of freedom: `multiview.geometry.spread.point_scale`.
+    degrees of freedom: `multiview.geometry.spread.point_scale`. Where ``coarse`` (N,) is a number
+    it is the factor itself.
     """
     for n in range(start, stop):
         k, chi2 = stats[n, INLIERS], stats[n, CHI2]
         if keep[n]:
             scale = (prior * common + chi2) / (prior + max(2 * k - 3, 1.0))
+            if len(coarse) > 0 and coarse[n] > 0:
+                scale = coarse[n]
             _invert(stats[n, INFO:], scale, cov[n])
             keep[n] = cov[n, 0, 0] < np.inf
         if not keep[n]:
