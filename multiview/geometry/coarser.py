@@ -1,9 +1,10 @@
-"""Points that are noisier than the take: searched again with more noise, if that is likelier.
+"""Frames that are noisier than the take: searched again with more noise, if that is likelier.
 
-Blurred or half hidden points scatter more than the take's noise. Views that are right then seem
-wrong, those that are left agree too well, and the covariance is too small. So where views are not
-far from agreeing, or agree less than chance lets them, multiples of the noise are tried, and what
-is likeliest is kept: with normal noise for the views that agree, and the density of the take's
+Blurred or half hidden hands scatter more than the take's noise. Views that are right then seem
+wrong, those that are left agree too well, and the covariance is too small. A point alone cannot
+tell, the points of a hand in a frame can. So where far more of them than usual have views that are
+not far from agreeing, or agree less than chance lets them, multiples of the noise are tried, and
+what is likeliest is kept: with normal noise for the views that agree, and the density of the take's
 wrong detections for those that do not.
 """
 
@@ -21,7 +22,7 @@ __all__ = ["search_coarser"]
 
 # Multiples of the noise: steps over which the likelihood of eight views falls by a factor of two.
 SCALES = (1.5, 2.0, 3.0, 4.0, 6.0)
-# One point in twenty has another noise: odds against it, and twice their logarithm.
+# One group in twenty has another noise: odds against it, and twice their logarithm.
 ODDS = 19.0
 RARE = 2 * float(np.log(ODDS))
 # Normal quantile that is exceeded once in a thousand times.
@@ -43,10 +44,10 @@ def search_coarser(
     xyz: F64,
     inlier: BoolArray,
     stats: F64,
-    groups: IntArray | None = None,
+    groups: IntArray,
     usual: float | None = None,
 ) -> tuple[F64, float]:
-    """Replace, in place, what is likelier with more noise.
+    """Replace, in place, the points of groups that are likelier with more noise.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def search_coarser(
     xyz, inlier, stats
         Points (N, 3), inliers (V, N) and statistics of the search with ``sigma``.
     groups
-        Points (N,) that are noisier together; by default each for itself.
+        Number of every point's group (N,): points that are noisier together.
     usual
         Share of a group's points whose views hardly agree, median over the take; by default that
         of these points.
@@ -75,9 +76,7 @@ def search_coarser(
     rows, usual = _suspects(odd, stats[:, 0] >= 3, groups, usual)
     if not rows.size:
         return np.empty(0), usual
-    label = np.arange(len(rows))
-    if groups is not None:
-        label = np.unique(groups[rows], return_inverse=True)[1]
+    label = np.unique(groups[rows], return_inverse=True)[1]
     tolerance_px, spurious = limits
     middle, size = float(np.median(sigma)), int(label.max()) + 1
     wrong = agreement.limit(middle)
@@ -124,11 +123,9 @@ def _odd(stats: F64) -> BoolArray:
 
 
 def _suspects(
-    odd: BoolArray, can: BoolArray, groups: IntArray | None, usual: float | None
+    odd: BoolArray, can: BoolArray, groups: IntArray, usual: float | None
 ) -> tuple[IntArray, float]:
-    """Points to search again: the odd ones, or groups with far more of them than others have."""
-    if groups is None or not len(odd):
-        return np.flatnonzero(odd), usual or 0.0
+    """Points to search again: of groups with far more odd points than others have."""
     points = np.bincount(groups, can)
     share = np.bincount(groups, odd) / np.maximum(points, 1)
     if usual is None:

@@ -219,7 +219,7 @@ def triangulate_points(
         default measured on the data.
     groups
         Number of every point's group, shape (N,): points of one group (a hand in a frame) may be
-        noisier together. By default every point for itself.
+        noisier together (`multiview.geometry.coarser`). By default all are alike.
     model
         Of the take that these points are a part of; by default measured on them.
 
@@ -316,9 +316,11 @@ def _judge(
     from multiview.geometry.compiled.spread import accept_points, finish_points
 
     found = task.run(model.sigma, slice(None), model.limits)
-    limits = (LIMIT * float(np.median(model.sigma)), task.search.spurious)
-    given = (task.run, model.sigma, model.agreement, limits, *found, groups)
-    coarse, usual = search_coarser(*given, None if pool is not None else model.usual)
+    coarse, usual = np.empty(0), 0.0
+    if groups is not None:
+        limits = (LIMIT * float(np.median(model.sigma)), task.search.spurious)
+        given = (task.run, model.sigma, model.agreement, limits, *found, groups)
+        coarse, usual = search_coarser(*given, None if pool is not None else model.usual)
     (xyz, inlier, stats), n = found, len(found[0])
     search, agreement = task.search, model.agreement
     trust, keep = np.empty(n), np.empty(n, np.bool_)

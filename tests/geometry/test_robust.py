@@ -13,7 +13,6 @@ from scipy.stats import chi2
 
 from multiview.core import Camera, Pose, Rig
 from multiview.errors import ShapeError
-from multiview.geometry import coarser
 from multiview.geometry.refine import refine_points
 from multiview.geometry.robust import RobustPoints, Search, stop_ranks, triangulate_points
 from multiview.synth import make_rig
@@ -130,8 +129,6 @@ def test_noisier_frames_are_found_and_say_so(outliers: float, more_px: float) ->
     assert inside[~blurred].mean() > 0.92
     # noise is told to a step of the scales, and of a noise of 8 px some views still seem wrong
     assert inside[blurred].mean() > (0.85 if more_px < 8 else 0.75)
-    alone = triangulate_points(scene.rig, scene.xy, scene.conf)
-    assert np.isfinite(alone.xyz[blurred, 0]).mean() > 0.9
 
 
 @pytest.mark.parametrize(("views", "outliers"), [(4, 0.15), (4, 0.4), (8, 0.6)])
@@ -150,9 +147,8 @@ def test_two_views_say_how_weak_they_are(views: int, outliers: float, confidence
 
 
 @pytest.mark.parametrize("confidences", [True, False])
-def test_right_views_are_not_left_out(confidences: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_right_views_are_not_left_out(confidences: bool) -> None:
     """A right view may be far from the point of three others, but not from that of all four."""
-    monkeypatch.setattr(coarser, "SCALES", ())  # which would take some of them in
     scene = Scene(4, 0.15, n=6000)
     points = scene.solve(confidences)
     pure = (points.inlier.sum(0) >= 2) & ~(points.inlier & ~scene.right).any(0)
