@@ -76,7 +76,10 @@ def main() -> None:
     kept = json.loads(path.read_text()) if path.exists() else {}
     for part in args.parts.split(","):
         if part == "peers":
-            kept[part] = _peers(ours, bench, cache, views, args)
+            new = _peers(ours, bench, cache, views, args)
+            anew = {r["scene"] for r in new}
+            kept[part] = [r for r in kept.get(part, []) if r["scene"] not in anew] + new
+            kept[part].sort(key=lambda r: int(r["scene"].split("_")[0][1:]))
         elif part == "curves":
             kept[part] = _curves(ours, bench, cache)
         else:
