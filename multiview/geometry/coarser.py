@@ -81,13 +81,18 @@ def search_coarser(
     middle, size = float(np.median(sigma)), int(label.max()) + 1
     wrong = agreement.limit(middle)
     chosen = [(xyz[rows], inlier[:, rows], stats[rows])]
-    best = np.bincount(label, _cost(stats[rows], 1.0, wrong), size)
+    plain = _cost(stats[rows], 1.0, wrong)
+    best = np.bincount(label, plain, size)
     which = np.zeros(size, np.int64)
     for number, scale in enumerate(SCALES, 1):
         found = run(sigma * scale, rows, agreement.limits(scale * middle))
         _drop_chance(agreement, scale * tolerance_px, spurious / ODDS, *found)
         chosen.append(found)
-        cost = np.bincount(label, _cost(found[2], scale, wrong), size) + RARE
+        each = _cost(found[2], scale, wrong)
+        cost = np.bincount(label, each, size) + RARE
+        # blur is in all points of a hand; a finger that was read wrong is not
+        most = np.bincount(label, each < plain, size) > np.bincount(label) / 2
+        cost = np.where(most, cost, np.inf)
         which = np.where(cost < best, number, which)
         best = np.minimum(cost, best)
     return _put(rows, label, which, chosen, xyz, inlier, stats), usual
