@@ -313,12 +313,12 @@ def test_single_keypoints_are_more_and_as_good(rig: Rig, hand: np.ndarray) -> No
 
 
 def test_fingers_read_wrong_as_a_whole_make_hardly_a_label(rig: Rig) -> None:
-    """In every view, 40 % of the fingers are carried off together by 20 to 300 px."""
-    rng, frames = np.random.default_rng(0), 150
+    """In each of four views, 40 % of the fingers are carried off together by 20 to 300 px."""
+    rng, frames, rig = np.random.default_rng(0), 200, rig.select(rig.names[:4])
     hand = make_hand_motion(np.random.default_rng(1), frames)
     seen = observe(np.random.default_rng(2), rig, hand, noise_px=1.5).detections
     xy = seen.xy_px.copy()
-    wrong = rng.random((8, frames, 5)) < 0.4
+    wrong = rng.random((4, frames, 5)) < 0.4
     far, way = rng.uniform(20, 300, wrong.shape), rng.uniform(0, 2 * np.pi, wrong.shape)
     off = np.where(wrong, far, 0)[..., None] * np.stack([np.cos(way), np.sin(way)], -1)
     xy[:, :, 0, 1:] += np.repeat(off, 4, axis=2)
@@ -326,8 +326,8 @@ def test_fingers_read_wrong_as_a_whole_make_hardly_a_label(rig: Rig) -> None:
     error = np.linalg.norm(points.xyz_world - hand, axis=-1)
     use = safe_keypoints(points, LabelConfig())
     assert (error[use] > 0.02).mean() < 0.001
-    # three of 8 views are right in 95 % of the cases, for those that see the hand whole
-    assert use.mean() > 0.8
+    # three of four views are right in 48 % of the cases, of a wrist in all
+    assert use.mean() > 0.4
 
 
 def test_a_keypoint_astray_is_left_out_of_its_finger(rig: Rig, hand: np.ndarray) -> None:
