@@ -74,7 +74,7 @@ def main() -> None:
     views = [int(v) for v in args.views.split(",")]
     path = cache / "records.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    for part in args.parts.split(","):
+    for part in filter(None, args.parts.split(",")):
         if part == "peers":
             new = _peers(ours, bench, cache, views, args)
             anew = {r["scene"] for r in new}
