@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -187,6 +188,9 @@ def scale(bench: ModuleType, folder: str, frames: str, workers: str, out: str) -
     )
     search = Search(min_conf=MIN_CONF, workers=int(workers))
     triangulate_blocks(rig, xy, conf, search, group=bench.J)  # loads the code
+    peak, over = [_own_mb()], threading.Event()
+    watch = threading.Thread(target=_watch, args=(peak, over))
+    watch.start()
     began, spent = time.perf_counter(), time.process_time()
     triangulate_blocks(rig, *given, search, group=bench.J, out=arrays)
     record = {
@@ -195,12 +199,20 @@ def scale(bench: ModuleType, folder: str, frames: str, workers: str, out: str) -
         "wall": time.perf_counter() - began,
         "cpu": time.process_time() - spent,
         # memory of its own, without pages of the files
-        "own_mb": _own_mb(),
+        "own_mb": peak[0],
         "returned": float(np.isfinite(arrays.xyz[::97, 0]).mean()),
     }
+    over.set()
+    watch.join()
     for path in place.glob("*.npy"):
         path.unlink()
     Path(out).write_text(json.dumps(record))
+
+
+def _watch(peak: list[float], over: threading.Event) -> None:
+    """Keep the highest memory, twenty times a second."""
+    while not over.wait(0.05):
+        peak[0] = max(peak[0], _own_mb())
 
 
 def _own_mb() -> float:
