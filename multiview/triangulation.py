@@ -17,8 +17,9 @@ from multiview.errors import InputError
 from multiview.geometry.agreement import pair_trust
 from multiview.geometry.ransac import Tolerance, Vote, vote_groups
 from multiview.geometry.refit import pixel_errors, refit, undistort
-from multiview.geometry.robust import LIMIT, Search, triangulate_points
-from multiview.geometry.scale import bone_lengths, hand_length, subject_length
+from multiview.geometry.robust import LIMIT, Search
+from multiview.geometry.scale import SCALE_SAMPLE, bone_lengths, hand_length, subject_length
+from multiview.geometry.stream import triangulate_blocks
 from multiview.geometry.uncertainty import min_agreeing_views, rig_part
 from multiview.geometry.viewpoints import count_places, places
 
@@ -40,9 +41,10 @@ class TriangulationConfig(Config):
     Parameters
     ----------
     unit
-        What votes: a whole ``"finger"`` (errors inside one go together: a finger that a view saw
-        only in part has no vote there; fewest false points), or every ``"keypoint"`` by itself
-        (most points; the tolerance is the detector's own noise, measured on the take).
+        What votes: every ``"keypoint"`` by itself (most points; the tolerance is the detector's
+        own noise, measured on the take; labels are made where whole fingers agree,
+        `multiview.bootstrap.labels`), or a whole ``"finger"`` (Simon et al. 2017: a finger that a
+        view saw only in part has no vote there).
     inlier_hand
         Of a finger: tolerance on its mean error as a share of hand length (wrist to middle tip,
         measured from the take itself, so any unit works). 0.045 is the 4 px of Simon et al. 2017 in
@@ -61,7 +63,8 @@ class TriangulationConfig(Config):
         With ``min_views=0``: expected number of chance agreements allowed per finger and frame.
     two_views
         Of a keypoint: a point that two views alone carry is kept if it is right with this
-        probability, from how often detections of its confidence agree on the take.
+        probability, from how often detections of its confidence agree on the take; 0.8: a wrong
+        point costs as much as four missing ones. `multiview.Points3D` stores the probability.
     max_hands
         Hands at a time, where detections are not sorted yet; 2: one person's.
     repair
@@ -72,7 +75,7 @@ class TriangulationConfig(Config):
         6 px against 4 px), and the keypoints in it whose own error is.
     """
 
-    unit: Literal["finger", "keypoint"] = "finger"
+    unit: Literal["keypoint", "finger"] = "keypoint"
     inlier_hand: float = Field(0.045, gt=0, lt=1)
     inlier_mm: float = Field(0, ge=0)
     inlier_px: float = Field(1.0, ge=0)
@@ -134,7 +137,7 @@ class TriangulationReport:
 
 
 def triangulate(dets: Detections, rig: Rig, config: TriangulationConfig | None = None) -> Points3D:
-    """Triangulate every keypoint by a vote of whole fingers; see `triangulate_with_report`."""
+    """Triangulate every keypoint by a vote of the views; see `triangulate_with_report`."""
     return triangulate_with_report(dets, rig, config)[0]
 
 
@@ -204,14 +207,12 @@ def _solve(
     views, frames, hands, k = dets.conf.shape
     xy_px = np.where((dets.conf >= config.min_conf)[..., None], dets.xy_px, np.nan)
     xy_px = xy_px.reshape(views, frames * hands * k, 2)
-    xy_norm = undistort(rig, xy_px)
-    xy_px[np.isnan(xy_norm)] = np.nan
-    length = subject_length(rig, xy_norm.reshape(views, -1, k, 2), dets.skeleton)
+    length = _measure(rig, xy_px.reshape(views, -1, k, 2), dets.skeleton)
     scene = _Scene(rig, config, dets.skeleton, length, xy_px)
     if config.unit == "keypoint":
         found = _by_keypoint(scene, dets.conf.reshape(views, -1))
     else:
-        found = _by_finger(scene, xy_norm)
+        found = _by_finger(scene)
     return _points(found, dets, rig, xy_px), found, length
 
 
@@ -255,6 +256,7 @@ def _points(found: _Found, dets: Detections, rig: Rig, xy_px: F64) -> Points3D:
         inlier=inlier.reshape(shape),
         err_px=pixel_errors(rig, xyz, xy_px).reshape(shape),
         voted=(count_places(inlier, places(rig, xyz)) >= 3).reshape(shape[1:]),
+        trust=np.where(valid, found.trust, np.nan).reshape(shape[1:]),
         frame_ids=dets.frame_ids,
         camera_names=dets.camera_names,
         hands=dets.hands,
@@ -297,23 +299,26 @@ def _by_keypoint(scene: _Scene, conf: F64) -> _Found:
         spurious=config.spurious,
         min_views=config.min_views,
     )
-    points = triangulate_points(rig, scene.xy_px, conf, search)
-    allowed = LIMIT * float(np.median(points.sigma_px)) * _metres_per_px(rig, points.xyz)
+    hand = len(scene.skeleton.keypoints)
+    points, take = triangulate_blocks(rig, scene.xy_px, conf, search, group=hand)
+    allowed = LIMIT * float(np.median(take.sigma_px)) * _metres_per_px(rig, points.xyz)
     return _Found(
         xyz=points.xyz,
         cov=points.cov,
         inlier=points.inlier,
         trust=points.trust,
-        sigma_px=points.sigma_px,
+        sigma_px=take.sigma_px,
         tolerance=max(search.length, allowed),
-        rate=points.agreement.rate,
-        needed=points.agreement.needed,
+        rate=take.agreement.rate,
+        needed=take.agreement.needed,
     )
 
 
-def _by_finger(scene: _Scene, xy_norm: F64) -> _Found:
+def _by_finger(scene: _Scene) -> _Found:
     """Whole fingers vote; then each keypoint is refitted, without what strays from its finger."""
     config, rig, k = scene.config, scene.rig, len(scene.skeleton.keypoints)
+    xy_norm = undistort(rig, scene.xy_px)
+    scene.xy_px[np.isnan(xy_norm)] = np.nan
     views, m = scene.xy_px.shape[:2]
     tolerance = _tolerance(rig, config, scene.length)
     grouped = xy_norm.reshape(views, -1, k, 2)
@@ -340,7 +345,7 @@ def _by_finger(scene: _Scene, xy_norm: F64) -> _Found:
         xyz=np.where(enough[:, None], fit.xyz, np.nan),
         cov=np.where(enough[:, None, None], fit.cov, np.nan),
         inlier=fit.use & enough,
-        trust=pair_trust(odds, fit.use, chance, 0.5),
+        trust=np.where(fit.use.sum(0) >= 3, 1.0, pair_trust(odds, fit.use, chance, 0.5)),
         sigma_px=fit.sigma_px,
         tolerance=tolerance.length,
         rate=rate,
@@ -374,6 +379,17 @@ def _metres_per_px(rig: Rig, xyz: F64) -> float:
     away = np.linalg.norm(rig.centres_world[:, None] - some, axis=-1)
     focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
     return float(np.median(away / focal[:, None]))
+
+
+def _measure(rig: Rig, xy_px: F64, skeleton: Skeleton) -> float:
+    """Measure the subject on a sample of instants that two views saw whole, or else in part."""
+    seen = np.isfinite(xy_px[..., 0])
+    rows = np.flatnonzero(seen.all(-1).sum(0) >= 2)
+    rows = rows if rows.size else np.flatnonzero(seen.any(-1).sum(0) >= 2)
+    rows = rows[np.linspace(0, len(rows) - 1, min(SCALE_SAMPLE, len(rows))).astype(int)]
+    some = np.ascontiguousarray(xy_px[:, rows]).reshape(len(xy_px), -1, 2)
+    xy_norm = undistort(rig, some).reshape(len(xy_px), len(rows), *xy_px.shape[2:])
+    return subject_length(rig, xy_norm, skeleton)
 
 
 def _tolerance(rig: Rig, config: TriangulationConfig, length: float) -> Tolerance:

@@ -256,6 +256,9 @@ def test_points_check_their_shapes() -> None:
         "rig_digest": "x",
     }
     assert Points3D(**fields).valid.all()
+    assert np.isnan(Points3D(**fields).trust).all()  # says nothing of points of two views
+    assert (Points3D(**(fields | {"voted": fields["voted"] | True})).trust == 1).all()
+    fields["trust"] = np.ones((F, H, N_K))
     for name, array in fields.items():
         if isinstance(array, np.ndarray):
             with pytest.raises(ShapeError, match=rf"Points3D\.{name}"):

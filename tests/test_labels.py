@@ -34,7 +34,7 @@ def inside(rig: Rig, xy: np.ndarray) -> np.ndarray:
 
 def test_labels_are_the_projected_points_within_the_picture(take: Take) -> None:
     rig, dets, points = take
-    labels = pseudo_labels(points, dets, rig)
+    labels = pseudo_labels(points, dets, rig, LabelConfig(unit="keypoint"))
     use = points.valid & points.voted
     xy = rig.project(np.where(use[..., None], points.xyz_world, np.nan))
     shown = inside(rig, xy)
@@ -56,9 +56,26 @@ def test_visibility_is_2_where_carried_1_where_reprojected_0_elsewhere(take: Tak
     assert (labels.visibility[~dets.valid] == 1).any()
 
 
+def test_a_view_that_reads_a_finger_wrong_carries_no_point_of_it(take: Take) -> None:
+    rig, dets, points = take
+    inlier = np.ones_like(points.inlier)
+    inlier[3:, 4, 0, 8] = False  # three views of six carry the tip
+    three = replace(points, inlier=inlier)
+    assert pseudo_labels(three, dets, rig).visibility[:, 4, 0, 5:9].any(0).all()
+    inlier[2, 4, 0, 6] = False
+    two = replace(points, inlier=inlier)
+    labels = pseudo_labels(two, dets, rig)
+    assert not labels.visibility[:, 4, 0, 5:9].any()
+    assert labels.visibility[:, 4, 0, 9:13].any(0).all()
+    alone = pseudo_labels(two, dets, rig, LabelConfig(unit="keypoint"))
+    assert alone.visibility[:, 4, 0, 5:9].any(0).all()
+    four = pseudo_labels(three, dets, rig, LabelConfig(min_views=4))
+    assert not four.visibility[:, 4, 0, 5:9].any()
+
+
 def test_weights_fall_with_the_deviation_and_are_half_at_the_stated_share(take: Take) -> None:
     rig, dets, points = take
-    config = LabelConfig(half_weight=0.003)
+    config = LabelConfig(half_weight=0.002)
     labels = pseudo_labels(points, dets, rig, config)
     there = labels.visibility > 0
     assert (labels.weight[~there] == 0).all()

@@ -43,18 +43,34 @@ def line(record: dict[str, Any], ours: float | None = None) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def page(records: list[dict[str, Any]], curves: list[dict[str, float]], machine: str) -> str:
+def page(kept: dict[str, list[dict[str, Any]]], machine: str) -> str:
     """All tables."""
+    records = kept.get("peers", [])
     lines = [f"Machine: {machine}; one thread each, CPU seconds.", "", HEAD]
     for scene in dict.fromkeys(r["scene"] for r in records):
         rows = [r for r in records if r["scene"] == scene]
         ours = next((_speed(r) for r in rows if r["method"] == "keypoint"), None)
         lines += [line(r, ours) for r in sorted(rows, key=lambda r: -(r.get("recall5") or 0))]
     lines += ["", "Ellipsoids of ours: " + _coverage(records) + ".", ""]
-    if curves:
-        lines += _curve_table(curves)
+    if kept.get("curves"):
+        lines += _curve_table(kept["curves"])
+    if kept.get("scale"):
+        lines += ["", *_scale_table(kept["scale"])]
     lines += ["", "Versions: " + _versions(records) + "."]
     return "\n".join(lines) + "\n"
+
+
+def _scale_table(scale: list[dict[str, Any]]) -> list[str]:
+    out = [
+        "| frames of 8 views | threads | wall s | CPU s | points / CPU s | own memory MB |",
+        "| " + "---: | " * 6,
+    ]
+    for r in scale:
+        out.append(
+            f"| {r['frames']:,} | {r['workers']} | {r['wall']:.1f} | {r['cpu']:.1f} "
+            f"| {r['frames'] * 21 / r['cpu']:,.0f} | {r['own_mb']:.0f} |"
+        )
+    return out
 
 
 def _coverage(records: list[dict[str, Any]]) -> str:
@@ -67,14 +83,14 @@ def _coverage(records: list[dict[str, Any]]) -> str:
 
 def _curve_table(curves: list[dict[str, float]]) -> list[str]:
     out = [
-        "| views | outliers | median / oracle mm | 95 % / oracle mm | returned / oracle "
+        "| views | outliers | noise px | median / oracle mm | 95 % / oracle mm | returned / oracle "
         "| within 5 mm / oracle | > 30 mm, 3 views and more | two views: wrong / told "
         "| 68 %, 95 % hold |",
-        "| " + "---: | " * 9,
+        "| " + "---: | " * 10,
     ]
     for c in curves:
         out.append(
-            f"| {c['views']:.0f} | {c['outliers']:.0%} | {c['median']:.2f} / "
+            f"| {c['views']:.0f} | {c['outliers']:.0%} | {c['sigma']} | {c['median']:.2f} / "
             f"{c['oracle_median']:.2f} | {c['p95']:.2f} / {c['oracle_p95']:.2f} | "
             f"{c['returned']:.3f} / {c['oracle_returned']:.3f} | {c['recall5']:.3f} / "
             f"{c['oracle_recall5']:.3f} | {c['wrong']:.2%} | {c['two_view_wrong']:.1%} / "

@@ -46,6 +46,12 @@ LIMITS = ("oracle ML (GN)", "oracle DLT numba", "ref MSAC numba tau6")
 OURS = ("keypoint", "keypoint, no confidences")
 VIEWS = (4, 8, 31)
 CURVE_RATES, CURVE_VIEWS = (0.0, 0.15, 0.3, 0.45, 0.6), (2, 3, 4, 6, 8, 16, 31)
+CURVE_SIGMAS = (0.5, 1.5, 4.0)
+# Views, share of outliers, noise in pixels.
+PLACES = [(v, rate, 1.5) for v in (4, 8, 31) for rate in CURVE_RATES]
+PLACES += [(v, 0.15, 1.5) for v in CURVE_VIEWS]
+PLACES += [(v, 0.15, s) for v in (4, 8) for s in CURVE_SIGMAS]
+SCALE = ((100_000, 1), (1_000_000, 1), (1_000_000, 2))
 ONE_THREAD = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -65,7 +71,31 @@ def main() -> None:
         raise SystemExit(f"no {bench}: set MULTIVIEW_SHARED to the folder that has bench/")
     environments.RECIPES.update(RECIPES)
     ours = environments.ours()
-    views = VIEWS[:2] if args.quick else [int(v) for v in args.views.split(",")]
+    views = [int(v) for v in args.views.split(",")]
+    path = cache / "records.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    for part in filter(None, args.parts.split(",")):
+        if part == "peers":
+            new = _peers(ours, bench, cache, views, args)
+            anew = {r["scene"] for r in new}
+            kept[part] = [r for r in kept.get(part, []) if r["scene"] not in anew] + new
+            kept[part].sort(key=lambda r: int(r["scene"].split("_")[0][1:]))
+        elif part == "curves":
+            kept[part] = _curves(ours, bench, cache)
+        else:
+            kept[part] = _scale(ours, bench, cache)
+        path.write_text(json.dumps(kept))
+    text = rows.page(kept, _machine())
+    print(text)
+    if args.write:
+        rows.write(HERE / "README.md", text)
+        charts = prepare("charts", cache)
+        subprocess.run([charts.python, str(HERE / "charts.py"), str(path), str(HERE)], check=True)
+
+
+def _peers(
+    ours: Environment, bench: Path, cache: Path, views: list[int], args: argparse.Namespace
+) -> list[dict[str, object]]:
     records = []
     for v in views:
         scene = _scene(ours.python, bench, cache, v, args.frames)
@@ -79,17 +109,12 @@ def main() -> None:
             made = prepare(environment, cache)
             for name in methods:
                 records.append(_peer(made, bench, scene, peer, name, cache, args))
-    curves = [] if args.quick else _curves(ours, bench, cache)
-    (cache / "records.json").write_text(json.dumps({"records": records, "curves": curves}))
-    text = rows.page(records, curves, _machine())
-    print(text)
-    if args.write:
-        rows.write(HERE / "README.md", text)
+    return records
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="4 and 8 views, no curves")
+    parser.add_argument("--parts", default="peers,curves,scale", help="what to run anew")
     parser.add_argument("--only", help="comma list of peers; default all")
     parser.add_argument("--views", default=",".join(map(str, VIEWS)), help="scenes")
     parser.add_argument("--frames", type=int, default=1000)
@@ -163,14 +188,29 @@ def _ours(
 
 
 def _curves(ours: Environment, bench: Path, cache: Path) -> list[dict[str, float]]:
-    out = cache / "curves.json"
-    rates, views = json.dumps(CURVE_RATES), json.dumps(CURVE_VIEWS)
-    worker = [ours.python, str(HERE / "worker.py"), "curves", str(bench), rates, views, str(out)]
-    error, _ = _run(worker, 900)
+    out, places = cache / "curves.json", json.dumps(list(dict.fromkeys(PLACES)))
+    worker = [ours.python, str(HERE / "worker.py"), "curves", str(bench), places, str(out)]
+    error, _ = _run(worker, 1800)
     if error:
         print(f"curves: {error}")
         return []
     return list(json.loads(out.read_text()))
+
+
+def _scale(ours: Environment, bench: Path, cache: Path) -> list[dict[str, float]]:
+    """Takes of up to a million frames, one thread and two."""
+    records = []
+    for frames, workers in SCALE:
+        out = cache / "one.json"
+        out.unlink(missing_ok=True)
+        given = [str(bench), str(cache / "scale"), str(frames), str(workers), str(out)]
+        error, _ = _run([ours.python, str(HERE / "worker.py"), "scale", *given], 3600)
+        if error:
+            print(f"scale: {error}")
+            continue
+        records.append(json.loads(out.read_text()))
+        print(records[-1], flush=True)
+    return records
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ point of multiview bootstrapping.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from multiview._shapes import F64
+from multiview._shapes import F64, BoolArray
 from multiview.bootstrap.anatomy import is_hand, side_sign
 from multiview.bootstrap.select import Selection
 from multiview.bootstrap.shape import read_shapes
@@ -19,7 +21,7 @@ from multiview.core import Detections, Points3D, PseudoLabels, Rig
 from multiview.errors import InputError
 from multiview.geometry.uncertainty import project_sigma
 
-__all__ = ["LabelConfig", "pseudo_labels"]
+__all__ = ["LabelConfig", "pseudo_labels", "safe_keypoints"]
 
 SEEN, REPROJECTED = 2, 1
 
@@ -29,6 +31,12 @@ class LabelConfig(Config):
 
     Parameters
     ----------
+    unit
+        What must agree: a whole ``"finger"`` (errors inside one go together: a point is a label if
+        enough views agree with every point of its finger; fewest false labels) or the
+        ``"keypoint"`` alone.
+    min_views
+        How many views that are.
     allow_unvoted
         Also label points that only two views carry. Nothing can outvote a wrong one, so this is
         off; a rig of two cameras has no other points.
@@ -38,6 +46,8 @@ class LabelConfig(Config):
         Standard deviation, as a share of the hand's box, at which a label counts half.
     """
 
+    unit: Literal["finger", "keypoint"] = "finger"
+    min_views: int = Field(3, ge=2)
     allow_unvoted: bool = False
     min_keypoints: float = Field(0.5, ge=0, le=1)
     half_weight: float = Field(0.05, gt=0)
@@ -88,7 +98,7 @@ def pseudo_labels(
     config = config or LabelConfig()
     rig = rig.select(points.camera_names)
     _check_same(points, dets, rig)
-    use = points.valid & (points.voted | config.allow_unvoted)
+    use = safe_keypoints(points, config)
     views = np.ones((len(rig.cameras), *use.shape[:2]), np.bool_)
     if selection is not None:
         use, views = use & selection.labels, selection.views
@@ -135,6 +145,23 @@ def _right(points: Points3D, use: NDArray[np.bool_]) -> F64:
         side = np.where(np.isfinite(reading.mirror_gain), reading.side, 0).reshape(frames, hands)
         side = np.where(said == 0, side, said)
     return np.where(use.any(-1) & (side != 0), (side + 1) / 2, np.nan)
+
+
+def safe_keypoints(points: Points3D, config: LabelConfig) -> BoolArray:
+    """Say which points are safe enough to be trained on, shape (F, H, K).
+
+    A view that reads one point of a finger wrong is not believed in the others (Simon et al. 2017:
+    whole fingers vote).
+    """
+    agrees = points.inlier
+    if config.unit == "finger":
+        agrees = agrees.copy()
+        for members in points.skeleton.groups.values():
+            some = list(members)
+            agrees[..., some] &= points.inlier[..., some].all(-1, keepdims=True)
+    least = 2 if config.allow_unvoted else max(config.min_views, 3)
+    seen = points.valid & (points.voted | config.allow_unvoted)
+    return np.asarray(seen & (agrees.sum(0) >= least), np.bool_)
 
 
 def _check_same(points: Points3D, dets: Detections, rig: Rig) -> None:

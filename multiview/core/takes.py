@@ -144,6 +144,9 @@ class Points3D:
     voted
         True where views from at least three places agree, so that a wrong one could be outvoted,
         shape (F, H, K). A point of two views is geometry without a witness.
+    trust
+        Probability that the point is no chance agreement, shape (F, H, K): 1 where voted; NaN
+        without a point, and for two views of a source that does not say. Empty: it says nothing.
     frame_ids, camera_names, hands, skeleton
         As in the detections.
     rig_digest, unit
@@ -168,16 +171,20 @@ class Points3D:
     unit: str = "m"
     filled: BoolArray = field(default_factory=lambda: np.zeros((0, 0, 0), np.bool_))
     smoothing: str = ""
+    trust: F64 = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         filled = np.asarray(self.filled, np.bool_)
+        voted = np.asarray(self.voted, np.bool_)
+        trust = self.trust if self.trust.size else np.where(voted, 1.0, np.nan)
         arrays: dict[str, NDArray[Any]] = {
             "xyz_world": as_f64(self.xyz_world, "xyz_world"),
             "cov": as_f64(self.cov, "cov"),
             "err_px": as_f64(self.err_px, "err_px"),
             "inlier": np.asarray(self.inlier, np.bool_),
-            "voted": np.asarray(self.voted, np.bool_),
-            "filled": filled if filled.size else np.zeros(np.shape(self.voted), np.bool_),
+            "voted": voted,
+            "trust": as_f64(trust, "trust"),
+            "filled": filled if filled.size else np.zeros(voted.shape, np.bool_),
             "frame_ids": np.asarray(self.frame_ids, np.int64),
         }
         patterns = {
@@ -187,6 +194,7 @@ class Points3D:
             "err_px": "V F H K",
             "voted": "F H K",
             "filled": "F H K",
+            "trust": "F H K",
             "frame_ids": "F",
         }
         check_shapes("Points3D", {n: (arrays[n], p) for n, p in patterns.items()})

@@ -1,7 +1,7 @@
 """3D keypoints as a long Parquet table: one row a frame, hand and keypoint.
 
 Columns: ``frame``, ``hand``, ``keypoint``, ``x y z`` (rig unit), ``cov_xx cov_xy cov_xz cov_yy
-cov_yz cov_zz``, ``voted``, ``filled`` (absent in older files), and per camera
+cov_yz cov_zz``, ``voted``, ``trust`` and ``filled`` (absent in older files), and per camera
 ``inlier:<camera>``, ``err_px:<camera>``. The schema's ``smoothing`` says how points were smoothed.
 """
 
@@ -43,6 +43,7 @@ def write_points(points: Points3D, path: str | Path, about: dict[str, Any] | Non
         **{f"cov_{n}": cov[:, i, j] for n, i, j in zip(COV, ROW, COL, strict=True)},
         "voted": points.voted.ravel(),
         "filled": points.filled.ravel(),
+        "trust": points.trust.ravel(),
     }
     for v, camera in enumerate(points.camera_names):
         columns[f"inlier:{camera}"] = points.inlier[v].ravel()
@@ -90,6 +91,7 @@ def _points3d(c: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Points3D:
         inlier=inlier.reshape(per_view),
         err_px=err.reshape(per_view),
         voted=c["voted"].astype(np.bool_).reshape(shape),
+        trust=c["trust"].reshape(shape) if "trust" in c else np.empty(0),
         frame_ids=np.array(meta["frames"], np.int64),
         camera_names=tuple(meta["cameras"]),
         hands=tuple(meta["hands"]),

@@ -59,9 +59,15 @@ class Agreement:
         A detection is rather right than wrong where normal noise, weighed by how often it is right,
         exceeds the uniform density of wrong ones (Torr and Zisserman, MLESAC).
         """
-        odds = self.rate_of_conf / (1 - self.rate_of_conf)
+        return self._limits(self.rate_of_conf, sigma_px)
+
+    def limit(self, sigma_px: float) -> float:
+        """Return the same of the mean rate."""
+        return float(self._limits(np.array(self.rate), sigma_px))
+
+    def _limits(self, rate: F64, sigma_px: float) -> F64:
         room = max(self.patch_px / sigma_px, 1.0) ** 2 / (2 * np.pi)
-        return np.asarray(np.clip(2 * np.log(odds * room), LEAST_LIMIT, MOST_LIMIT))
+        return np.asarray(np.clip(2 * np.log(rate / (1 - rate) * room), LEAST_LIMIT, MOST_LIMIT))
 
 
 def pair_trust(odds: F64, inlier: BoolArray, ratio: F64 | float, worse: F64 | float) -> F64:

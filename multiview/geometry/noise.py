@@ -65,13 +65,15 @@ def chi2_median(freedom: F64) -> F64:
     return np.asarray(freedom * (1 - 2 / (9 * freedom)) ** 3)
 
 
-def measure_noise(rig: Rig, run: Run, xy_px: F64, given: F64 | None = None) -> Sample:
+def measure_noise(rig: Rig, cameras: F64, run: Run, xy_px: F64, given: F64 | None = None) -> Sample:
     """Measure the standard deviation of one coordinate for every camera.
 
     Parameters
     ----------
     rig
         V cameras.
+    cameras
+        The same as `multiview.geometry.compiled.lens.pack_cameras` gives them.
     run
         Triangulates points ``rows`` with a noise (V, 1) or (V, N): returns points, inliers, and
         statistics whose columns are candidates, inliers, chi-square, cost, and information.
@@ -98,7 +100,7 @@ def measure_noise(rig: Rig, run: Run, xy_px: F64, given: F64 | None = None) -> S
         xyz, inlier, stats = run(sigma, rows)
     for _ in range(CAMERA_ROUNDS):
         one = np.ascontiguousarray(np.median(sigma, axis=1))
-        off, rest = point_residuals(rig, xyz, xy_px[:, rows], stats[:, 4:10], one)
+        off, rest = point_residuals(cameras, xyz, xy_px[:, rows], stats[:, 4:10], one)
         factor = by_camera(off / one[:, None], rest, inlier)
         if given is not None:
             break
@@ -122,24 +124,23 @@ def _factor(count: F64, chi2: F64) -> float:
     return float(np.sqrt(np.clip(np.median(ratio), 1e-4, 16.0)))
 
 
-def point_residuals(rig: Rig, xyz: F64, xy: F64, info: F64, sigma: F64) -> tuple[F64, F64]:
+def point_residuals(cameras: F64, xyz: F64, xy: F64, info: F64, sigma: F64) -> tuple[F64, F64]:
     """Distance of observations from their points, and 1 less their leverage, both (V, N).
 
     Parameters
     ----------
-    rig
-        V cameras.
+    cameras
+        As `multiview.geometry.compiled.lens.pack_cameras` gives them.
     xyz, xy
         Points (N, 3) and recorded pixels (V, N, 2).
     info
         Information of the points, shape (N, 6), at noise ``sigma`` (V,).
     """
-    from multiview.geometry.compiled.lens import pack_cameras
     from multiview.geometry.compiled.spread import invert_information, residuals
 
     cov, off, rest = np.empty((len(xyz), 3, 3)), np.empty(xy.shape[:2]), np.empty(xy.shape[:2])
     invert_information(np.ascontiguousarray(info), np.ones(len(xyz)), cov)
-    residuals(pack_cameras(rig)[0], xyz, np.ascontiguousarray(xy), cov, sigma, off, rest)
+    residuals(cameras, xyz, np.ascontiguousarray(xy), cov, sigma, off, rest)
     return off, rest
 
 

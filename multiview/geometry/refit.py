@@ -88,7 +88,9 @@ def refit(
     workers
         Threads; 0 for all cores.
     """
-    task = _Task(rig, np.ascontiguousarray(xy_px), length, workers)
+    from multiview.geometry.compiled.lens import pack_cameras
+
+    task = _Task(pack_cameras(rig)[0], np.ascontiguousarray(xy_px), length, workers)
     sigma = _noise(task, xyz, use)
     points, kept, stats = task.run(xyz, use, sigma)
     count, good = kept.sum(0), np.isfinite(points[:, 0])
@@ -103,20 +105,19 @@ def refit(
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    rig: Rig
+    cameras: F64
     xy: F64
     length: float
     workers: int
 
     def run(self, xyz: F64, use: BoolArray, sigma: F64) -> tuple[F64, BoolArray, F64]:
-        from multiview.geometry.compiled.lens import pack_cameras
         from multiview.geometry.compiled.polish import STATS, refit_points
 
         bounded = np.isfinite(self.length)
         options = Search(length=self.length if bounded else 0.0).options()
         limit = LIMIT**2 if bounded else NO_LIMIT
         xyz, use, stats = xyz.copy(), use.copy(), np.empty((len(xyz), STATS))
-        given = (pack_cameras(self.rig)[0], self.xy, sigma, options, limit)
+        given = (self.cameras, self.xy, sigma, options, limit)
         over_blocks(
             lambda a, b: refit_points(*given, a, b, use, xyz, stats), len(xyz), self.workers
         )
@@ -130,7 +131,7 @@ def _noise(task: _Task, xyz: F64, use: BoolArray) -> F64:
     if not good.size:
         return sigma
     rows = good[np.linspace(0, len(good) - 1, min(SAMPLE, len(good))).astype(int)]
-    part = _Task(task.rig, np.ascontiguousarray(task.xy[:, rows]), task.length, task.workers)
+    part = _Task(task.cameras, np.ascontiguousarray(task.xy[:, rows]), task.length, task.workers)
     for _ in range(NOISE_ROUNDS):
         points, kept, stats = part.run(xyz[rows], use[:, rows], sigma)
         count = kept.sum(0)
@@ -142,7 +143,7 @@ def _noise(task: _Task, xyz: F64, use: BoolArray) -> F64:
         sigma = np.maximum(sigma * common, LEAST_PX)
         one = np.ascontiguousarray(sigma[:, 0])
         info = stats[:, 4:10] / common**2
-        off, rest = point_residuals(task.rig, points, part.xy, info, one)
+        off, rest = point_residuals(task.cameras, points, part.xy, info, one)
         sigma = np.maximum(sigma * by_camera(off / sigma, rest, kept), LEAST_PX)
     return sigma
 

@@ -7,7 +7,7 @@ must agree follows from how often they do (`multiview.geometry.agreement`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,11 +16,12 @@ from multiview._shapes import F64, BoolArray, IntArray, as_f64, check_shapes
 from multiview.core import Rig
 from multiview.errors import ShapeError
 from multiview.geometry.agreement import GRID, PAIR_CHI2, Agreement, measure_agreement
-from multiview.geometry.noise import Sample, measure_noise
-from multiview.geometry.spread import point_scale
+from multiview.geometry.coarser import search_coarser
+from multiview.geometry.noise import measure_noise
+from multiview.geometry.spread import scale_prior
 from multiview.geometry.threads import over_blocks
 
-__all__ = ["LIMIT", "RobustPoints", "Search", "stop_ranks", "triangulate_points"]
+__all__ = ["LIMIT", "RobustPoints", "Search", "TakeModel", "stop_ranks", "triangulate_points"]
 
 # A right detection is farther off than this many standard deviations once in ten thousand times.
 LIMIT = float(np.sqrt(-2 * np.log(1e-4)))
@@ -93,7 +94,8 @@ class Search:
     bounds
         Detections outside the picture are no candidates.
     trust
-        Two views alone make a point if it is right with this probability.
+        Two views alone make a point if it is right with this probability: a wrong one costs as much
+        as four missing ones.
     spurious
         Chance agreements of three and more views allowed per point.
     min_views
@@ -119,6 +121,40 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakeModel:
+    """What a take says about its detector: parts of it are triangulated alike by the same one.
+
+    Parameters
+    ----------
+    sigma
+        Noise within which views agree, shape (V, 1), or (V, N) where it was given so.
+    agreement
+        How often views agree, and how many must.
+    common, prior
+        Variance of residuals over that noise, and how many degrees of freedom it counts for beside
+        a point's own residuals (`multiview.geometry.spread.scale_prior`).
+    usual
+        Share of a group's points whose views hardly agree (`multiview.geometry.coarser`).
+    """
+
+    sigma: F64
+    agreement: Agreement
+    common: float = 1.0
+    prior: float = 0.0
+    usual: float = 0.0
+
+    @property
+    def sigma_px(self) -> F64:
+        """Noise of one coordinate per camera, shape (V,)."""
+        return np.asarray(np.median(self.sigma, axis=1) * np.sqrt(self.common))
+
+    @property
+    def limits(self) -> F64:
+        """Squared limits of agreement by confidence, in units of the noise."""
+        return self.agreement.limits(float(np.median(self.sigma)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RobustPoints:
     """Points and how far to believe them.
 
@@ -134,10 +170,8 @@ class RobustPoints:
         Views that were asked, shape (N,).
     trust
         Probability that the point is no chance agreement, shape (N,); NaN without a point.
-    sigma_px
-        Noise of one coordinate per camera, shape (V,).
-    agreement
-        How often views agree, and how many must.
+    model
+        What was measured first.
     """
 
     xyz: F64
@@ -145,8 +179,17 @@ class RobustPoints:
     inlier: BoolArray
     candidates: IntArray
     trust: F64
-    sigma_px: F64
-    agreement: Agreement
+    model: TakeModel
+
+    @property
+    def sigma_px(self) -> F64:
+        """Noise of one coordinate per camera, shape (V,)."""
+        return self.model.sigma_px
+
+    @property
+    def agreement(self) -> Agreement:
+        """How often views agree, and how many must."""
+        return self.model.agreement
 
 
 def triangulate_points(
@@ -156,6 +199,8 @@ def triangulate_points(
     search: Search | None = None,
     *,
     sigma_px: F64 | float | None = None,
+    groups: IntArray | None = None,
+    model: TakeModel | None = None,
 ) -> RobustPoints:
     """Triangulate points that some views see wrongly or not at all.
 
@@ -172,6 +217,11 @@ def triangulate_points(
     sigma_px
         Noise of a coordinate: one number, one a camera (V,), or one an observation (V, N); by
         default measured on the data.
+    groups
+        Number of every point's group, shape (N,): points of one group (a hand in a frame) may be
+        noisier together (`multiview.geometry.coarser`). By default all are alike.
+    model
+        Of the take that these points are a part of; by default measured on them.
 
     Raises
     ------
@@ -189,19 +239,18 @@ def triangulate_points(
     sure = np.ones((sizes["V"], 1)) if conf is None else as_f64(conf, "conf")
     if conf is not None:
         check_shapes("triangulate_points", {"xy_px": (xy, "V N 2"), "conf": (sure, "V N")})
-    task = _Task(rig, xy, sure, search)
+    from multiview.geometry.compiled.lens import pack_cameras
+
+    task = _Task(rig, xy, sure, search, *pack_cameras(rig))
+    if model is not None:
+        return _judge(task, model, groups, pool=None)
     given = None if sigma_px is None else _given(sigma_px, xy)
-    sample = measure_noise(rig, task.run, xy, given)
-    agreement = _agreement(task, sample)
-    limits = agreement.limits(float(np.median(sample.sigma)))
-    found = task.run(sample.sigma, np.arange(sizes["N"]), limits)
-    return _judge(task, sample.sigma, agreement, *found, pool=given is None)
-
-
-def _agreement(task: _Task, sample: Sample) -> Agreement:
-    sure = task.conf_of(sample.rows)
+    sample = measure_noise(rig, task.cameras, task.run, xy, given)
     tolerance = LIMIT * float(np.median(sample.sigma))
-    return measure_agreement(task.rig, sample, sure, tolerance, task.search.spurious)
+    sure = task.conf_of(sample.rows)
+    agreement = measure_agreement(rig, sample, sure, tolerance, search.spurious)
+    model = TakeModel(sigma=sample.sigma, agreement=agreement)
+    return _judge(task, model, groups, pool=given is None)
 
 
 def _given(sigma_px: F64 | float, xy: F64) -> F64:
@@ -224,6 +273,8 @@ class _Task:
     xy: F64
     conf: F64
     search: Search
+    cameras: F64
+    curves: F64
 
     def conf_of(self, rows: IntArray) -> F64:
         """Confidences of some points, shape (V, n); NaN for what is no candidate."""
@@ -232,28 +283,21 @@ class _Task:
         return np.where(seen, conf, np.nan)
 
     def run(
-        self, sigma: F64, rows: IntArray, limits: F64 | None = None
+        self, sigma: F64, rows: IntArray | slice, limits: F64 | None = None
     ) -> tuple[F64, BoolArray, F64]:
         """Search some points with a noise (V, 1) or (V, N): xyz, inliers, statistics."""
-        from multiview.geometry.compiled.lens import pack_cameras
         from multiview.geometry.compiled.polish import STATS
         from multiview.geometry.compiled.search import search_points
 
-        every = len(rows) == self.xy.shape[1]
-        xy = self.xy if every else np.ascontiguousarray(self.xy[:, rows])
-        conf = self.conf if every or self.conf.shape[1] == 1 else self.conf[:, rows].copy()
-        sigma = sigma if every or sigma.shape[1] == 1 else sigma[:, rows].copy()
-        n, views = len(rows), len(xy)
+        xy = np.ascontiguousarray(self.xy[:, rows])
+        conf, sigma = (
+            x if x.shape[1] == 1 else np.ascontiguousarray(x[:, rows]) for x in (self.conf, sigma)
+        )
+        views, n = xy.shape[:2]
         xyz, stats = np.empty((n, 3)), np.empty((n, STATS))
         inlier = np.empty((views, n), np.bool_)
-        given = (
-            *pack_cameras(self.rig),
-            xy,
-            conf,
-            sigma,
-            self.search.options(limits),
-            stop_ranks(views),
-        )
+        options, ranks = self.search.options(limits), stop_ranks(views)
+        given = (self.cameras, self.curves, xy, conf, sigma, options, ranks)
         over_blocks(
             lambda start, stop: search_points(*given, start, stop, xyz, inlier, stats),
             n,
@@ -263,42 +307,38 @@ class _Task:
 
 
 def _judge(
-    task: _Task,
-    sigma: F64,
-    agreement: Agreement,
-    xyz: F64,
-    inlier: BoolArray,
-    stats: F64,
-    *,
-    pool: bool,
+    task: _Task, model: TakeModel, groups: IntArray | None, *, pool: bool | None
 ) -> RobustPoints:
-    """Take out points that too few views carry; say how sure the others are."""
-    from multiview.geometry.compiled.spread import invert_information, pair_trusts
+    """Search; take out points that too few views carry; say how sure the others are.
 
-    search = task.search
-    m, k, chi2 = stats[:, 0].astype(np.int64), stats[:, 1].astype(np.int64), stats[:, 2]
-    trust = np.where((k == 2) & (chi2 <= PAIR_CHI2), chi2, np.nan)
+    ``pool``: whether the residuals correct the noise, or None where the model says how much.
+    """
+    from multiview.geometry.compiled.spread import accept_points, finish_points
+
+    found = task.run(model.sigma, slice(None), model.limits)
+    coarse, usual = np.empty(0), 0.0
+    if groups is not None:
+        limits = (LIMIT * float(np.median(model.sigma)), task.search.spurious)
+        given = (task.run, model.sigma, model.agreement, limits, *found, groups)
+        coarse, usual = search_coarser(*given, None if pool is not None else model.usual)
+    (xyz, inlier, stats), n = found, len(found[0])
+    search, agreement = task.search, model.agreement
+    trust, keep = np.empty(n), np.empty(n, np.bool_)
     odds = agreement.rate_of_conf / (1 - agreement.rate_of_conf)
-    given = (task.xy, task.conf, search.min_conf, odds, agreement.pair_ratio)
-    pair_trusts(*given, inlier, trust)
-    trust[k >= 3] = 1.0
-    keep = np.where(k == 2, trust >= search.trust, k >= agreement.needed[m])
-    if search.min_views:
-        keep = (k >= search.min_views) & (trust > 0)
-    scale, pooled = point_scale(chi2, k, keep, pool=pool)
-    cov = np.empty((len(xyz), 3, 3))
-    invert_information(stats[:, 4:10].copy(), np.where(keep, scale, np.nan), cov)
-    keep &= np.isfinite(cov[:, 0, 0])
-    xyz[~keep] = np.nan
-    cov[~keep] = np.nan
-    trust[~keep] = np.nan
-    inlier[:, ~keep] = False
+    least = np.array([search.min_conf, search.trust, PAIR_CHI2, search.min_views])
+    told = (task.xy, task.conf, least, odds, agreement.pair_ratio, agreement.needed, stats, inlier)
+    over_blocks(lambda a, b: accept_points(*told, a, b, trust, keep), n, search.workers)
+    if pool is not None:
+        plain = keep & ~np.isfinite(coarse) if coarse.size else keep
+        common, prior = scale_prior(stats[:, 2], stats[:, 1], plain, pool=pool)
+        model = replace(model, common=common, prior=prior, usual=usual)
+    cov, scale = np.empty((n, 3, 3)), (model.common, model.prior, coarse)
+    over_blocks(
+        lambda a, b: finish_points(stats, *scale, a, b, xyz, cov, inlier, trust, keep),
+        n,
+        search.workers,
+    )
+    candidates = stats[:, 0].astype(np.int64)
     return RobustPoints(
-        xyz=xyz,
-        cov=cov,
-        inlier=inlier,
-        candidates=m,
-        trust=trust,
-        sigma_px=np.median(sigma, axis=1) * pooled,
-        agreement=agreement,
+        xyz=xyz, cov=cov, inlier=inlier, candidates=candidates, trust=trust, model=model
     )

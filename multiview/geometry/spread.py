@@ -8,11 +8,12 @@ import numpy as np
 
 from multiview._shapes import F64, BoolArray, IntArray
 
-__all__ = ["point_scale"]
+__all__ = ["point_scale", "scale_prior"]
 
 # More degrees of freedom than this in the prior are as good as a common noise.
 MOST_PRIOR = 1e4
-# Points from which the scatter of the noise over points is told: too few, and as many as it takes.
+# Points from which the noise and its scatter over points are told: too few, and as many as tell the
+# noise to 1 %.
 ENOUGH, SAMPLE = 50, 2000
 
 
@@ -20,6 +21,26 @@ def point_scale(
     chi2: F64, count: IntArray, keep: BoolArray, *, pool: bool = True
 ) -> tuple[F64, float]:
     """Variance factor of each point from its own residuals and from all others'.
+
+    Parameters
+    ----------
+    chi2, count, keep, pool
+        As in `scale_prior`.
+
+    Returns
+    -------
+    scale, pooled
+        Factor of the variance, shape (N,), and of the common standard deviation.
+    """
+    common, prior = scale_prior(chi2, count, keep, pool=pool)
+    freedom = np.maximum(2.0 * count - 3, 1.0)
+    return np.asarray((prior * common + chi2) / (prior + freedom)), float(np.sqrt(common))
+
+
+def scale_prior(
+    chi2: F64, count: F64 | IntArray, keep: BoolArray, *, pool: bool = True
+) -> tuple[float, float]:
+    """Give the common variance factor, and the degrees of freedom that it counts for.
 
     Points differ (blur, occlusion), and one point of three views has three degrees of freedom, too
     few to tell its noise. So the scatter of all points' residuals says how much points differ, and
@@ -35,22 +56,15 @@ def point_scale(
         Points that count, shape (N,).
     pool
         Whether the assumed variance is itself corrected by the residuals of all.
-
-    Returns
-    -------
-    scale, pooled
-        Factor of the variance, shape (N,), and of the common standard deviation.
     """
-    freedom = np.maximum(2.0 * count - 3, 1.0)
     use = np.flatnonzero(keep & (count >= 2))
     if not use.size:
-        return np.ones(len(chi2)), 1.0
-    common = float(chi2[use].sum() / freedom[use].sum()) if pool else 1.0
-    # noise-free input leaves only rounding
-    common = max(common, 1e-12)
+        return 1.0, MOST_PRIOR
     some = use[np.linspace(0, len(use) - 1, min(SAMPLE, len(use))).astype(int)]
-    prior = _prior_freedom(chi2[some] / common, freedom[some])
-    return np.asarray((prior * common + chi2) / (prior + freedom)), float(np.sqrt(common))
+    chi2, freedom = chi2[some], np.maximum(2.0 * count[some] - 3, 1.0)
+    # noise-free input leaves only rounding
+    common = max(float(chi2.sum() / freedom.sum()), 1e-12) if pool else 1.0
+    return common, _prior_freedom(chi2 / common, freedom)
 
 
 def _prior_freedom(chi2: F64, freedom: F64) -> float:

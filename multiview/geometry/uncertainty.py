@@ -7,7 +7,7 @@ from math import lgamma, log, pi
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview._shapes import F64
+from multiview._shapes import F64, IntArray
 from multiview.core import Rig
 from multiview.geometry.camera_jacobian import camera_jacobian
 from multiview.geometry.project import project_jacobian
@@ -21,8 +21,8 @@ __all__ = [
     "spurious_sets",
 ]
 
-# Points worked on at once where every one has a row for each parameter of the rig.
-RIG_BLOCK = 1000
+# Points times parameters of the rig worked on at once: some 5 MB.
+RIG_FLOATS = 300_000
 TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -90,34 +90,57 @@ def rig_part(rig: Rig, xyz: F64, use: NDArray[np.bool_], sigma_px: F64) -> F64:
     out = np.zeros((len(xyz), 3, 3))
     if rig.covariance is None or not rig.covariance.matrix.size:
         return out
-    for start in range(0, len(xyz), RIG_BLOCK):
-        part = slice(start, start + RIG_BLOCK)
-        out[part] = _rig_block(rig, xyz[part], use[:, part], sigma_px)
+    slots = _rig_slots(rig)
+    block = max(RIG_FLOATS // slots[0].size, 1)
+    for start in range(0, len(xyz), block):
+        part = slice(start, start + block)
+        out[part] = _rig_block(rig, slots, xyz[part], use[:, part], sigma_px)
     return out
 
 
-def _rig_block(rig: Rig, xyz: F64, use: NDArray[np.bool_], sigma_px: F64) -> F64:
-    assert rig.covariance is not None
-    C = rig.covariance
-    H, pull = np.zeros((len(xyz), 3, 3)), np.zeros((len(xyz), 3, len(C.matrix)))
+def _rig_block(
+    rig: Rig, slots: tuple[IntArray, F64, F64], xyz: F64, use: NDArray[np.bool_], sigma_px: F64
+) -> F64:
+    columns, scale, matrix = slots
+    n, (views, own) = len(xyz), columns.shape
+    H, pull = np.zeros((n, 3, 3)), np.zeros((n, 3, views, own), np.float32)
+    seen = use & np.isfinite(xyz).all(-1)
     for v, camera in enumerate(rig.cameras):
-        rows, lens = np.flatnonzero(use[v] & np.isfinite(xyz).all(-1)), camera.intrinsics
+        rows, lens = np.flatnonzero(seen[v]), camera.intrinsics
         at = camera.cam_from_world.apply(xyz[rows])
         by_xyz = project_jacobian(at, lens.K, lens.dist, lens.model)[1]
-        J = by_xyz @ camera.cam_from_world.R / sigma_px[v]
-        columns = np.concatenate([C.pose[v], C.lens[v]])
-        on = columns >= 0
-        own = camera_jacobian(at, lens)[..., on] / sigma_px[v]
-        H[rows] += np.swapaxes(J, 1, 2) @ J
-        # cameras that share a lens share columns, so one after the other
-        pull[np.ix_(rows, np.arange(3), columns[on])] += np.swapaxes(J, 1, 2) @ own
-    good = (use.sum(0) >= 2) & (np.linalg.cond(H) < 1e14)
-    out = np.full((len(xyz), 3, 3), np.nan)
-    moved = -np.linalg.inv(H[good]) @ pull[good]
-    n, size = len(moved), len(C.matrix)
-    by_rig = (moved.reshape(3 * n, size) @ C.matrix).reshape(n, 3, size)
-    out[good] = by_rig @ np.swapaxes(moved, 1, 2)
+        J = np.swapaxes(by_xyz @ camera.cam_from_world.R, 1, 2) / sigma_px[v]
+        H[rows] += J @ np.swapaxes(J, 1, 2)
+        pull[rows, :, v] = J @ (camera_jacobian(at, lens)[..., :own] * (scale[v] / sigma_px[v]))
+    good = (use.sum(0) >= 2) & (np.linalg.det(H) > 1e-14 * H[:, [0, 1, 2], [0, 1, 2]].prod(-1))
+    out = np.full((n, 3, 3), np.nan)
+    moved = pull.reshape(3 * n, -1)
+    by_rig = (moved @ matrix).reshape(n, 3, -1)[good]
+    inverse = np.linalg.inv(H[good])
+    middle = by_rig @ np.swapaxes(moved.reshape(n, 3, -1)[good], 1, 2)
+    out[good] = inverse @ middle.astype(np.float64) @ inverse
     return out
+
+
+def _rig_slots(rig: Rig) -> tuple[IntArray, F64, F64]:
+    """Covariance with a place for every parameter of every camera, scaled to ones.
+
+    Returns
+    -------
+    columns, scale, matrix
+        Shapes (V, M), (V, M) and (V M, V M): column of each camera's parameter or -1, its standard
+        deviation, and correlations in single precision, which keeps six digits of a covariance.
+        Cameras that share a lens have it twice, fully correlated.
+    """
+    assert rig.covariance is not None
+    C = rig.covariance
+    columns = np.concatenate([C.pose, C.lens], axis=1)
+    columns = columns[:, : int(np.flatnonzero((columns >= 0).any(0)).max(initial=0)) + 1]
+    known, flat = columns >= 0, np.maximum(columns, 0).ravel()
+    scale = np.where(known, np.sqrt(np.diagonal(C.matrix))[flat].reshape(columns.shape), 0.0)
+    inverse = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0).ravel()
+    matrix = C.matrix[np.ix_(flat, flat)] * inverse[:, None] * inverse
+    return columns, scale, np.asarray(matrix, np.float32)
 
 
 def project_sigma(rig: Rig, xyz: F64, cov: F64) -> F64:

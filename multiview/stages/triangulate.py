@@ -107,8 +107,9 @@ def _advice(
     if report.hit_rate < LOW_AGREEMENT and figures["share_voted"] > 0:
         lines.append(
             f"look at: only {report.hit_rate:.0%} of the observations agree with the others; "
-            "check that the rig still fits the cameras and that the videos are in step; "
-            "--ransac.inlier-hand 0.1 accepts points of such footage, with their larger errors"
+            "check that the rig still fits the cameras and that the videos are in step "
+            "(`multiview calib check`); --ransac.unit finger --ransac.inlier-hand 0.1 accepts "
+            "points of such footage, with their larger errors"
         )
     if report.tolerance > TELLS_APART * report.hand_length > 0:
         lines.append(
@@ -190,6 +191,7 @@ def _markdown(
         f"| observations that agree, where a vote is possible | {_share(report.hit_rate)} |",
         f"| agreeing views demanded of 2, 3, ... candidates | "
         f"{', '.join(map(str, report.min_views))} |",
+        f"| points of two views: right, on the average | {_share(report.two_view_trust)} |",
         f"| detections whose left/right the other views overruled | {report.moved} |",
         f"| hands not found where the 3D puts them (`detect --guide`) | {missed.sum()} |",
         f"| candidates that belong to no hand | {report.unassigned} |",

@@ -77,7 +77,7 @@ class Calibrate(Config):
 
 
 class Triangulate(Config):
-    """Triangulate 3D keypoints by a vote of whole fingers over all pairs of views."""
+    """Triangulate 3D keypoints by a vote of the views, within the noise of the detector."""
 
     detections: Positional[Path]
     """Folder of `detect`, or a detections table."""

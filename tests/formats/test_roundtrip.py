@@ -168,6 +168,15 @@ def test_points_are_the_same(take: Take, tmp_path: Path) -> None:
     equal(read_points(write_points(points, tmp_path / "p.parquet")), points)
 
 
+def test_points_without_trust_are_read_as_they_were_meant(take: Take, tmp_path: Path) -> None:
+    path = write_points(take[2], tmp_path / "p.parquet")
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["trust"]), path)
+    old = read_points(path)
+    assert (old.trust[old.voted] == 1).all()
+    assert np.isnan(old.trust[~old.voted]).all()
+
+
 def test_labels_are_the_same_to_the_digits_promised(take: Take, tmp_path: Path) -> None:
     labels = take[3]
     again = read_coco(write_coco(labels, tmp_path / "labels.json"))

@@ -108,13 +108,27 @@ def test_ellipsoids_hold_what_they_promise(key: tuple[int, float]) -> None:
             assert abs(share - p) < slack + SIGMAS * np.sqrt(p * (1 - p) / use.sum())
 
 
-def test_points_of_noisier_frames_have_larger_covariances() -> None:
-    scene = Scene(8, 0.0)
-    rng = np.random.default_rng(0)
-    scene.xy[:, ::4] += rng.normal(0, 2, scene.xy[:, ::4].shape)
-    points = scene.solve()
+@pytest.mark.parametrize("more_px", [2.0, 4.0, 8.0])
+@pytest.mark.parametrize("outliers", [0.0, 0.15])
+def test_noisier_frames_are_found_and_say_so(outliers: float, more_px: float) -> None:
+    """Every fourth frame of twenty points is blurred: 1.7, 2.9 and 5.4 times the noise."""
+    scene, frame = Scene(8, outliers), np.arange(POINTS) // 20
+    blurred, rng = frame % 4 == 0, np.random.default_rng(0)
+    scene.xy[:, blurred] += rng.normal(0, more_px, scene.xy[:, blurred].shape)
+    points = triangulate_points(scene.rig, scene.xy, scene.conf, groups=frame)
     trace = np.trace(points.cov, axis1=1, axis2=2)
-    assert np.nanmedian(trace[::4]) > 1.25 * np.nanmedian(trace[1::4])
+    assert np.nanmedian(trace[blurred]) > 2 * np.nanmedian(trace[~blurred])
+    # points of two views are not believed where noise is larger
+    assert np.isfinite(trace[blurred]).mean() > 0.9
+    assert points.inlier[:, blurred][scene.right[:, blurred]].mean() > 0.8
+    off = points.xyz - scene.truth
+    ok = np.isfinite(trace)
+    squared = np.full(POINTS, np.nan)
+    squared[ok] = np.einsum("ni,nij,nj->n", off[ok], np.linalg.inv(points.cov[ok]), off[ok])
+    inside = squared < chi2.ppf(0.95, 3)
+    assert inside[~blurred].mean() > 0.92
+    # noise is told to a step of the scales, and of a noise of 8 px some views still seem wrong
+    assert inside[blurred].mean() > (0.85 if more_px < 8 else 0.75)
 
 
 @pytest.mark.parametrize(("views", "outliers"), [(4, 0.15), (4, 0.4), (8, 0.6)])
@@ -130,6 +144,18 @@ def test_two_views_say_how_weak_they_are(views: int, outliers: float, confidence
     sure = told > np.median(told)
     assert right[sure].mean() >= right[~sure].mean() - 0.02
     assert (points.trust[points.inlier.sum(0) >= 3] == 1).all()
+
+
+@pytest.mark.parametrize("confidences", [True, False])
+def test_right_views_are_not_left_out(confidences: bool) -> None:
+    """A right view may be far from the point of three others, but not from that of all four."""
+    scene = Scene(4, 0.15, n=6000)
+    points = scene.solve(confidences)
+    pure = (points.inlier.sum(0) >= 2) & ~(points.inlier & ~scene.right).any(0)
+    pure &= scene.right.sum(0) >= 3
+    # the limit is exceeded once in ten thousand times or less; 12,000 observations
+    left_out = (scene.right & ~points.inlier)[:, pure].sum()
+    assert left_out <= 1e-4 * scene.right[:, pure].sum() + 2
 
 
 def test_agreement_adapts_to_the_detector() -> None:

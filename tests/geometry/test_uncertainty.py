@@ -11,6 +11,8 @@ import pytest
 from scipy.stats import chi2
 
 from multiview.core import Camera, Pose, Rig, RigCovariance
+from multiview.geometry.camera_jacobian import camera_jacobian
+from multiview.geometry.project import project_jacobian
 from multiview.geometry.refine import refine_points
 from multiview.geometry.uncertainty import (
     min_agreeing_views,
@@ -138,6 +140,36 @@ def test_a_doubtful_rig_moves_points_as_its_covariance_says() -> None:
     # a covariance of 400 draws is known to sqrt(2 / 150) = 7 %
     assert np.abs(whitened - np.eye(3)).max() < SIGMAS * np.sqrt(2 / 150)
     assert (rig_part(rig, xyz, use, np.ones(4)) == 0).all()
+
+
+def test_cameras_that_share_a_lens_move_together() -> None:
+    """The sums as they are written, with every parameter's column once."""
+    rng, views = np.random.default_rng(8), 5
+    rig = make_rig(rng, views)
+    pose = np.arange(6 * views).reshape(views, 6)
+    pose[0] = -1  # the first camera is the world
+    lens = np.full((views, 16), -1)
+    lens[:, :2] = 6 * views, 6 * views + 1
+    std = np.array([*[4e-4] * (6 * views), 1.0, 1.0])
+    A = rng.normal(0, 0.1, (len(std), len(std))) + np.eye(len(std))
+    matrix = A @ A.T * np.outer(std, std)
+    known = replace(rig, covariance=RigCovariance(matrix=matrix, pose=pose, lens=lens))
+    xyz, sigma = rng.normal(0, 0.05, (300, 3)), np.linspace(0.5, 2, views)
+    use = rng.random((views, 300)) < 0.8
+    use[:2] = True
+    H, pull = np.zeros((300, 3, 3)), np.zeros((300, 3, len(std)))
+    for v, camera in enumerate(rig.cameras):
+        i, at = camera.intrinsics, camera.cam_from_world.apply(xyz)
+        J = project_jacobian(at, i.K, i.dist, i.model)[1] @ camera.cam_from_world.R / sigma[v]
+        J *= use[v][:, None, None]
+        columns = np.concatenate([pose[v], lens[v]])
+        own = camera_jacobian(at, i)[..., columns >= 0] / sigma[v]
+        H += np.swapaxes(J, 1, 2) @ J
+        pull[..., columns[columns >= 0]] += np.swapaxes(J, 1, 2) @ own
+    moved = np.linalg.inv(H) @ pull
+    expected = moved @ matrix @ np.swapaxes(moved, 1, 2)
+    size = np.trace(expected, axis1=1, axis2=2).max()
+    np.testing.assert_allclose(rig_part(known, xyz, use, sigma), expected, atol=1e-5 * size)
 
 
 def stepped(camera: Camera, step: np.ndarray) -> Camera:

@@ -22,6 +22,7 @@ from multiview.geometry.compiled.lens import (
     POLYNOMIAL,
     T,
     project_jacobian,
+    undistort,
 )
 
 __all__ = ["ACC", "BLOCK", "OBS", "UNKNOWN", "accumulate_block", "converge_block", "rays_block"]
@@ -29,18 +30,21 @@ __all__ = ["ACC", "BLOCK", "OBS", "UNKNOWN", "accumulate_block", "converge_block
 # Points of a block; a constant, so that the compiler sees that rows do not overlap.
 BLOCK = 128
 # Rows of a view's observations: pixel, inverse variance (0: none), squared limit, squared residual
-# (-1: disagrees), direction of the ray in the world 3 (`UNKNOWN` where it is not told here).
-U, V_, PRECISION, LIMIT, RESIDUAL, RAY, OBS = 0, 1, 2, 3, 4, 5, 8
+# (negative: disagrees; `-UNSEEN`: no candidate, or out of sight), direction of the ray in the world
+# 3 (`UNKNOWN` where it is not told here), confidence.
+U, V_, PRECISION, LIMIT, RESIDUAL, RAY, CONF, OBS = 0, 1, 2, 3, 4, 5, 8, 9
+UNSEEN = 1e300
 # No cosine: a ray that is not computed yet.
 UNKNOWN = 2.0
 # Newton steps from the distorted point are at 1e-6 for usual lenses; others go by the table.
 RAY_STEPS, RAY_ERROR = 3, 1e-6
 # Rows of the sums: point 3, information 6, gradient 3, cost, count, chi^2, cost before the
-# last step, state of the point, and the highest confidences.
+# last step, state of the point; then of the first and of the second view that it starts from:
+# confidence, ray 3, optical centre 3; views that are not far from agreeing.
 X_, INFO, GRADIENT, COST, COUNT, CHI2, OLD_COST, STATE = 0, 3, 9, 12, 13, 14, 15, 16
-TOP_CONF, ACC = 17, 21
-# States: moving, at its optimum, for the search.
-MOVING, DONE, LEFT = 0.0, 1.0, 2.0
+FIRST, SECOND, NEAR, ACC = 17, 24, 31, 32
+# States: moving, at its optimum, at its optimum but without a majority, not there.
+MOVING, DONE, MINOR, LEFT = 0.0, 1.0, 2.0, 3.0
 # A start near the optimum is there after three rounds; then stragglers hold up a block: once fewer
 # than this share move, they are left to the search.
 ROUNDS, ENOUGH_ROUNDS, STRAGGLERS = 6, 3, 1 / 16
@@ -48,8 +52,26 @@ STEP_SIGMAS = 1e-2
 
 
 @compiled
-def rays_block(cameras: F64, v: int, obs: F64, n: int) -> None:
+def rays_block(cameras: F64, curves: F64, v: int, obs: F64, n: int) -> None:
     """Undistort the observations of a camera and turn them into rays."""
+    if cameras[v, KIND] <= POLYNOMIAL:
+        _polynomial_rays(cameras, v, obs, n)
+        return
+    c, base = cameras[v], v * OBS * BLOCK
+    for i in range(n):
+        obs[base + RAY * BLOCK + i] = UNKNOWN
+        if obs[base + PRECISION * BLOCK + i] == 0:
+            continue
+        x, y = undistort(c, curves[v], obs[base + i], obs[base + BLOCK + i], RAY_STEPS)
+        scale = 1 / sqrt(x * x + y * y + 1)
+        if scale > 0:
+            for row in range(3):
+                ray = (c[row] * x + c[3 + row] * y + c[6 + row]) * scale
+                obs[base + (RAY + row) * BLOCK + i] = ray
+
+
+@compiled
+def _polynomial_rays(cameras: F64, v: int, obs: F64, n: int) -> None:
     base = np.uint64(v * OBS * BLOCK)
     r0, r1, r2, r3, r4 = cameras[v, 0], cameras[v, 1], cameras[v, 2], cameras[v, 3], cameras[v, 4]
     r5, r6, r7, r8 = cameras[v, 5], cameras[v, 6], cameras[v, 7], cameras[v, 8]
@@ -57,7 +79,6 @@ def rays_block(cameras: F64, v: int, obs: F64, n: int) -> None:
     cx, cy = cameras[v, FOCAL + 2], cameras[v, FOCAL + 3]
     k1, k2, p1 = cameras[v, DIST], cameras[v, DIST + 1], cameras[v, DIST + 2]
     p2, k3, end = cameras[v, DIST + 3], cameras[v, DIST + 4], cameras[v, END]
-    known = cameras[v, KIND] <= POLYNOMIAL
     for i in range(np.uint64(n)):
         xd, yd = (obs[base + at(U, i)] - cx) * fx, (obs[base + at(V_, i)] - cy) * fy
         x, y, dx, dy = xd, yd, 0.0, 0.0
@@ -78,8 +99,7 @@ def rays_block(cameras: F64, v: int, obs: F64, n: int) -> None:
         good = 1.0 if off < RAY_ERROR * RAY_ERROR else 0.0
         good = good if q <= end else 0.0
         scale = 1 / sqrt(q + 1)
-        fine = known and good > 0
-        obs[base + at(RAY, i)] = (r0 * x + r3 * y + r6) * scale if fine else UNKNOWN
+        obs[base + at(RAY, i)] = (r0 * x + r3 * y + r6) * scale if good > 0 else UNKNOWN
         obs[base + at(RAY + 1, i)] = (r1 * x + r4 * y + r7) * scale
         obs[base + at(RAY + 2, i)] = (r2 * x + r5 * y + r8) * scale
 
@@ -151,7 +171,8 @@ def _add_polynomial(
         w[at(COST, i)] += kept if inside > 0 else limit * half
         w[at(COUNT, i)] += inside
         w[at(CHI2, i)] += e2 if inside > 0 else 0.0
-        obs[base + at(RESIDUAL, i)] = e2 if inside > 0 else -1.0
+        off = -e2 if seen * precision > 0 else -UNSEEN
+        obs[base + at(RESIDUAL, i)] = e2 if inside > 0 else off
         w[at(INFO, i)] += weight * (a0 * a0 + b0 * b0)
         w[at(INFO + 1, i)] += weight * (a0 * a1 + b0 * b1)
         w[at(INFO + 2, i)] += weight * (a0 * a2 + b0 * b2)
@@ -171,12 +192,14 @@ def _add_other(cameras: F64, v: int, obs: F64, w: F64, n: int, length: float, so
         precision = obs[base + PRECISION * BLOCK + i]
         limit = obs[base + LIMIT * BLOCK + i]
         u, q, z, a0, a1, a2, b0, b1, b2 = project_jacobian(c, w[i], w[BLOCK + i], w[2 * BLOCK + i])
-        obs[base + RESIDUAL * BLOCK + i] = -1.0
+        obs[base + RESIDUAL * BLOCK + i] = -UNSEEN
         e2 = np.inf
         ru, rv = u - obs[base + i], q - obs[base + BLOCK + i]
         if z > 0:
             limit = max(limit, (length * c[FOCAL] / z) ** 2 * precision)
             e2 = (ru * ru + rv * rv) * precision
+            if precision > 0:
+                obs[base + RESIDUAL * BLOCK + i] = -e2
         if not e2 < limit:
             w[COST * BLOCK + i] += limit * half
             continue
@@ -201,7 +224,7 @@ def _add_other(cameras: F64, v: int, obs: F64, w: F64, n: int, length: float, so
 def converge_block(
     cameras: F64, obs: F64, w: F64, n: int, length: float, soft: float, count: IntArray
 ) -> None:
-    """Refit the points of a block; those without a majority or an optimum are `LEFT`.
+    """Refit the points of a block: `DONE`, `MINOR` or `LEFT`.
 
     ``count`` has the candidates of each point; on entry points are `MOVING` or `LEFT`.
     """
@@ -243,7 +266,7 @@ def _move(w: F64, n: int, count: IntArray) -> int:
         w[OLD_COST * BLOCK + i] = cost
         if -(sx * gx + sy * gy + sz * gz) < STEP_SIGMAS * STEP_SIGMAS:
             majority = 2 * w[COUNT * BLOCK + i] > count[i] + 1
-            w[STATE * BLOCK + i] = DONE if majority else LEFT
+            w[STATE * BLOCK + i] = DONE if majority else MINOR
         else:
             moving += 1
         w[i] += sx

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "drop_stale"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def drop_stale(folder: Path) -> None:
+    """Forget compiled code that is older than any source beside it.
+
+    numba looks at a function's own file only, not at those of the functions it calls: after a
+    change of one file the others would go on with the old code.
+    """
+    with suppress(OSError, ValueError):
+        newest = max(source.stat().st_mtime for source in folder.glob("*.py"))
+        for index in (folder / "__pycache__").glob("*.nbi"):
+            if index.stat().st_mtime < newest:
+                index.unlink(missing_ok=True)
+
+
+drop_stale(Path(__file__).parent)
 
 
 def compiled(function: F) -> F:

@@ -23,67 +23,55 @@ from multiview._shapes import F64, BoolArray, IntArray
 from multiview.geometry.compiled import block
 from multiview.geometry.compiled.block import BLOCK, OBS, UNKNOWN
 from multiview.geometry.compiled.jit import compiled
-from multiview.geometry.compiled.lens import CENTRE, FOCAL, SIZE, project, undistort
+from multiview.geometry.compiled.lens import (
+    CENTRE,
+    FOCAL,
+    project,
+    project_jacobian,
+    undistort,
+)
 from multiview.geometry.compiled.polish import (
+    ALMOST,
     BEST,
-    CANDIDATES,
     CHI2,
     CONF,
     COS_LEAST,
     COS_WIDE,
     COST,
-    GRID,
     INFO,
     INLIERS,
     LENGTH,
     LIMIT,
-    LIMITS,
-    MARGIN,
-    MIN_CONF,
+    NEAR,
     NOW,
     PRECISION,
     RAY,
+    SOFT,
     V_,
     U,
     polish,
 )
 
-__all__ = ["admit", "pair_point", "search_one"]
+__all__ = ["search_one", "widen_one"]
 
 # Of the best point so far: cost, count, chi^2, point 3, information 6; then a pair that waits.
 PENDING = 15
+# Rays that pass each other farther than both limits together are no pair; squared margin for what
+# a pixel spans off the optical axis.
+FAR = 4.0
 # Newton steps of a hypothesis's rays: good to far below a pixel.
 PAIR_STEPS = 2
 
 
 @compiled
-def admit(
-    cameras: F64, xy: F64, conf: F64, sigma: F64, options: F64, v: int, n: int
-) -> tuple[float, float, float, float, float]:
-    """Pixel, inverse variance (0: no candidate), squared limit and confidence of a detection."""
-    x, y, sure = xy[v, n, 0], xy[v, n, 1], conf[v, n if conf.shape[1] > 1 else 0]
-    s = sigma[v, n if sigma.shape[1] > 1 else 0]
-    # NaN fails every comparison
-    if not (sure >= options[MIN_CONF] and s > 0):
-        return 0.0, 0.0, 0.0, 0.0, 0.0
-    margin = options[MARGIN]
-    inside = -margin <= x < cameras[v, SIZE] + margin
-    if not (inside and -margin <= y < cameras[v, SIZE + 1] + margin):
-        return 0.0, 0.0, 0.0, 0.0, 0.0
-    limit = options[LIMITS + int(min(max(sure, 0.0), 1.0) * GRID)]
-    return x, y, 1 / (s * s), limit, sure
-
-
-@compiled
-def _gather(obs: F64, i: int, conf: F64, n: int, views: int, work: F64, view: IntArray) -> int:
+def _gather(obs: F64, i: int, views: int, work: F64, view: IntArray) -> int:
     """Collect the candidates of a point in falling order of confidence; returns their number."""
     m = 0
     for v in range(views):
         base = v * OBS * BLOCK + i
-        if obs[base + 2 * BLOCK] == 0:
+        if obs[base + block.PRECISION * BLOCK] == 0:
             continue
-        sure = conf[v, n if conf.shape[1] > 1 else 0]
-        k = m
+        sure, k = obs[base + block.CONF * BLOCK], m
         while k > 0 and work[CONF, k - 1] < sure:
             for row in range(CONF + 1):
                 work[row, k] = work[row, k - 1]
@@ -92,7 +80,7 @@ def _gather(obs: F64, i: int, conf: F64, n: int, views: int, work: F64, view: In
         for row in range(3):
             work[row, k] = obs[base + row * BLOCK]
             work[RAY + row, k] = obs[base + (block.RAY + row) * BLOCK]
-        work[LIMIT, k], work[CONF, k], view[k] = obs[base + 3 * BLOCK], sure, v
+        work[LIMIT, k], work[CONF, k], view[k] = obs[base + block.LIMIT * BLOCK], sure, v
         m += 1
     return m
 
@@ -101,11 +89,10 @@ def _gather(obs: F64, i: int, conf: F64, n: int, views: int, work: F64, view: In
 def search_one(
     cameras: F64,
     curves: F64,
+    ranks: IntArray,
     obs: F64,
     i: int,
-    conf: F64,
     options: F64,
-    ranks: IntArray,
     n: int,
     work: F64,
     view: IntArray,
@@ -115,21 +102,143 @@ def search_one(
     out_inlier: BoolArray,
     out_stats: F64,
 ) -> None:
-    """Triangulate point ``n``, the ``i``-th of its block."""
-    m = _gather(obs, i, conf, n, len(cameras), work, view)
-    out_stats[n, CANDIDATES] = m
-    best[0], best[1] = np.inf, 1.0
-    if m >= 2:
-        _search(cameras, curves, options, ranks, m, work, view, system, best)
+    """Triangulate point ``n``, the ``i``-th of its block; what is written there is one solution."""
+    m = _gather(obs, i, len(cameras), work, view)
+    _load(n, m, work, view, best, out_xyz, out_inlier, out_stats)
+    _search(cameras, curves, options, ranks, m, work, view, system, best)
     if best[0] == np.inf:
         return
+    _widen(cameras, options, m, work, view, system, best)
+    _put(cameras, n, m, work, view, best, out_xyz, out_inlier, out_stats)
+
+
+@compiled
+def widen_one(
+    cameras: F64,
+    obs: F64,
+    i: int,
+    options: F64,
+    n: int,
+    work: F64,
+    view: IntArray,
+    system: F64,
+    best: F64,
+    out_xyz: F64,
+    out_inlier: BoolArray,
+    out_stats: F64,
+) -> None:
+    """Ask again the views that disagree with point ``n``, which was refitted with its block."""
+    m = _gather(obs, i, len(cameras), work, view)
+    _load(n, m, work, view, best, out_xyz, out_inlier, out_stats)
+    if _widen(cameras, options, m, work, view, system, best):
+        _put(cameras, n, m, work, view, best, out_xyz, out_inlier, out_stats)
+
+
+@compiled
+def _load(
+    n: int,
+    m: int,
+    work: F64,
+    view: IntArray,
+    best: F64,
+    out_xyz: F64,
+    out_inlier: BoolArray,
+    out_stats: F64,
+) -> None:
+    """Read what is written of a point; without any, the cost of the best is infinite."""
+    best[0], best[1], best[2] = np.inf, 1.0, 0.0
+    if not out_stats[n, INLIERS] >= 2:
+        return
+    best[0], best[1], best[2] = out_stats[n, COST], out_stats[n, INLIERS], out_stats[n, CHI2]
+    for j in range(3):
+        best[3 + j] = out_xyz[n, j]
+    for j in range(6):
+        best[6 + j] = out_stats[n, INFO + j]
+    for k in range(m):
+        work[BEST, k] = 1.0 if out_inlier[view[k], n] else 0.0
+
+
+@compiled
+def _put(
+    cameras: F64,
+    n: int,
+    m: int,
+    work: F64,
+    view: IntArray,
+    best: F64,
+    out_xyz: F64,
+    out_inlier: BoolArray,
+    out_stats: F64,
+) -> None:
+    """Write the best point."""
     for j in range(3):
         out_xyz[n, j] = best[3 + j]
     out_stats[n, INLIERS], out_stats[n, CHI2], out_stats[n, COST] = best[1], best[2], best[0]
     for j in range(6):
         out_stats[n, INFO + j] = best[6 + j]
+    out_stats[n, ALMOST] = 0.0
     for k in range(m):
         out_inlier[view[k], n] = work[BEST, k] > 0
+        if work[BEST, k] > 0:
+            continue
+        u, v, z = project(cameras[view[k]], best[3], best[4], best[5])
+        e2 = ((u - work[U, k]) ** 2 + (v - work[V_, k]) ** 2) * work[PRECISION, k]
+        out_stats[n, ALMOST] += 1.0 if z > 0 and e2 < NEAR * work[LIMIT, k] else 0.0
+
+
+@compiled
+def _widen(
+    cameras: F64, options: F64, m: int, work: F64, view: IntArray, system: F64, best: F64
+) -> bool:
+    """Take in views whose distance the point's own doubt explains; says whether there were any.
+
+    What counts is not how far a view is from the point that the others make, but by how much it
+    raises the least cost of all: the distance in units of its own noise and the point's doubt
+    together (the innovation of a Kalman filter).
+    """
+    changed = False
+    for _ in range(m):
+        before = best[0]
+        for k in range(m):
+            if work[BEST, k] > 0:
+                continue
+            X, Y, Z, ok = _drawn(cameras, options, work, view, k, best)
+            if ok:
+                _try(cameras, options, m, work, view, X, Y, Z, system, best)
+            if best[0] < before:
+                break
+        if not best[0] < before:
+            break
+        changed = True
+    return changed
+
+
+@compiled
+def _drawn(
+    cameras: F64, options: F64, work: F64, view: IntArray, k: int, best: F64
+) -> tuple[float, float, float, bool]:
+    """Point that a further view draws the best one to, if the view is within its limit then."""
+    c, X, Y, Z = cameras[view[k]], best[3], best[4], best[5]
+    u, v, z, a0, a1, a2, b0, b1, b2 = project_jacobian(c, X, Y, Z)
+    a, d, e, f, g, h = best[6], best[7], best[8], best[9], best[10], best[11]
+    c00, c01, c02 = f * h - g * g, e * g - d * h, d * g - e * f
+    c11, c12, c22 = a * h - e * e, d * e - a * g, a * f - d * d
+    det = a * c00 + d * c01 + e * c02
+    if not (z > 0 and det > 1e-14 * a * f * h):
+        return X, Y, Z, False
+    p0, p1 = (c00 * a0 + c01 * a1 + c02 * a2) / det, (c01 * a0 + c11 * a1 + c12 * a2) / det
+    p2, q0 = (c02 * a0 + c12 * a1 + c22 * a2) / det, (c00 * b0 + c01 * b1 + c02 * b2) / det
+    q1, q2 = (c01 * b0 + c11 * b1 + c12 * b2) / det, (c02 * b0 + c12 * b1 + c22 * b2) / det
+    own = 1 / work[PRECISION, k]
+    s00, s01 = own + a0 * p0 + a1 * p1 + a2 * p2, a0 * q0 + a1 * q1 + a2 * q2
+    s11 = own + b0 * q0 + b1 * q1 + b2 * q2
+    ru, rv, both = u - work[U, k], v - work[V_, k], s00 * s11 - s01 * s01
+    x, y = (s11 * ru - s01 * rv) / both, (s00 * rv - s01 * ru) / both
+    limit = work[LIMIT, k]
+    if options[LENGTH] > 0:
+        limit = max(limit, (options[LENGTH] * c[FOCAL] / z) ** 2 * work[PRECISION, k])
+    ok = ru * x + rv * y < limit
+    return X - p0 * x - q0 * y, Y - p1 * x - q1 * y, Z - p2 * x - q2 * y, ok
 
 
 @compiled
@@ -145,14 +254,16 @@ def _search(
     best: F64,
 ) -> None:
     """Try pairs of views; the best refitted point ends up in ``best``."""
-    raw, best[PENDING] = np.inf, 0.0
+    # two views that agree are no reason to end: others may meet closer
+    raw, count, best[PENDING] = best[0], 1.0, 0.0
+    far = np.inf if options[LENGTH] > 0 else FAR
     angles = ((options[COS_WIDE], -2.0), (options[COS_LEAST], options[COS_WIDE]))
     for low, high in angles:
         for j in range(1, m):
-            if j >= ranks[m, int(best[1]) + 1]:
+            if j >= ranks[m, int(max(count, best[1] if best[1] > 2 else 1.0)) + 1]:
                 break
             for i in range(j):
-                X, Y, Z, ok = pair_point(cameras, curves, work, view, i, j, low, high)
+                X, Y, Z, ok = _pair_point(cameras, curves, work, view, i, j, low, high, far)
                 if ok:
                     raw = _consider(cameras, options, m, work, view, X, Y, Z, raw, system, best)
                 if _settled(best, m):
@@ -160,6 +271,7 @@ def _search(
         if best[PENDING] > 0:
             _try(cameras, options, m, work, view, best[12], best[13], best[14], system, best)
             best[PENDING] = 0.0
+        count = best[1]
         if _settled(best, m):
             return
 
@@ -238,7 +350,7 @@ def _ray(cameras: F64, curves: F64, work: F64, view: IntArray, k: int) -> None:
 
 
 @compiled
-def pair_point(
+def _pair_point(
     cameras: F64,
     curves: F64,
     work: F64,
@@ -247,6 +359,7 @@ def pair_point(
     j: int,
     low: float,
     high: float,
+    far: float,
 ) -> tuple[float, float, float, bool]:
     """Midpoint of two rays whose angle is in range and that meet before both cameras."""
     _ray(cameras, curves, work, view, i)
@@ -263,6 +376,11 @@ def pair_point(
     det = 1 - cosine * cosine
     s, t = (da - cosine * db) / det, (cosine * da - db) / det
     if not (s > 0 and t > 0):
+        return 0.0, 0.0, 0.0, False
+    # how far the rays pass each other, in units of both their noises there
+    gap = d0 * (a1 * b2 - a2 * b1) + d1 * (a2 * b0 - a0 * b2) + d2 * (a0 * b1 - a1 * b0)
+    apart = (s / p[FOCAL]) ** 2 / work[PRECISION, i] + (t / q[FOCAL]) ** 2 / work[PRECISION, j]
+    if gap * gap > det * apart * far * (work[LIMIT, i] + work[LIMIT, j]):
         return 0.0, 0.0, 0.0, False
     X = (p[CENTRE] + s * a0 + q[CENTRE] + t * b0) / 2
     Y = (p[CENTRE + 1] + s * a1 + q[CENTRE + 1] + t * b1) / 2
@@ -283,7 +401,7 @@ def _score(
     bound: float,
 ) -> tuple[float, int]:
     """Sum the truncated cost of a point and count the views that agree, up to a bound."""
-    cost, length, count = 0.0, options[LENGTH], 0
+    cost, length, count, half = 0.0, options[LENGTH], 0, (1 + options[SOFT]) / 2
     for k in range(m):
         c, precision = cameras[view[k]], work[PRECISION, k]
         u, v, z = project(c, X, Y, Z)
@@ -292,10 +410,10 @@ def _score(
             if length > 0:
                 limit = max(limit, (length * c[FOCAL] / z) ** 2 * precision)
             e2 = ((u - work[U, k]) ** 2 + (v - work[V_, k]) ** 2) * precision
-            if e2 < limit:
-                limit = e2
-                count += 1
-        cost += limit
+            count += 1 if e2 < limit else 0
+            cost += min(e2, limit * half)
+        else:
+            cost += limit * half
         if cost >= bound:
             return cost, count
     return cost, count

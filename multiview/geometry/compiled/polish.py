@@ -17,8 +17,13 @@ __all__ = ["GRID", "OPTIONS", "STATS", "polish", "refit_points"]
 MIN_CONF, LENGTH, SOFT, COS_LEAST, COS_WIDE, MARGIN, LIMITS = 0, 1, 2, 3, 4, 5, 6
 GRID = 64
 OPTIONS = LIMITS + GRID + 1
-# Statistics: candidates, inliers, chi^2 of the inliers, truncated cost, information (6 entries).
-CANDIDATES, INLIERS, CHI2, COST, INFO, STATS = 0, 1, 2, 3, 4, 10
+# Statistics: candidates, inliers, chi^2 of the inliers, truncated cost, information (6 entries),
+# views that disagree but are not far off.
+CANDIDATES, INLIERS, CHI2, COST, INFO, ALMOST, STATS = 0, 1, 2, 3, 4, 10, 11
+# A view that disagrees is not far off within this many times its squared limit: two rays at 25
+# degrees leave a third view in doubt by 11 times the noise's variance; and noise four times the
+# usual one has its limit here.
+NEAR = 16.0
 # Rows of the work space of a point: pixels, inverse variance, ray, confidence, inlier now and best,
 # squared limit.
 U, V_, PRECISION, RAY, CONF, NOW, BEST, LIMIT, ROWS = 0, 1, 2, 3, 6, 7, 8, 9, 10
@@ -116,8 +121,8 @@ def polish(
 ) -> tuple[float, float, float]:
     """Lower the truncated cost by Gauss-Newton steps, halved where they overshoot.
 
-    On return ``system`` and ``work[NOW]`` belong to the point returned; the count is 0 where the
-    rays do not determine it.
+    On return ``system`` and ``work[NOW]`` belong to the point returned, or to one within a
+    hundredth of its standard deviation; the count is 0 where the rays do not determine it.
     """
     _accumulate(cameras, options, m, work, view, X, Y, Z, system)
     for _ in range(MAX_STEPS):
@@ -125,6 +130,8 @@ def polish(
         if squared < 0 or system[10] < 2:
             system[10] = 0.0
             return X, Y, Z
+        if squared < STEP_SIGMAS * STEP_SIGMAS:
+            return X + sx, Y + sy, Z + sz
         cost, shrink = system[9], 1.0
         _accumulate(cameras, options, m, work, view, X + sx, Y + sy, Z + sz, system)
         # the rounding of a cost near its least may raise it a little
@@ -145,8 +152,6 @@ def polish(
             _accumulate(cameras, options, m, work, view, X, Y, Z, system)
             break
         X, Y, Z = X + shrink * sx, Y + shrink * sy, Z + shrink * sz
-        if squared * shrink * shrink < STEP_SIGMAS * STEP_SIGMAS:
-            break
     if _step(system)[3] < 0:
         system[10] = 0.0
     return X, Y, Z

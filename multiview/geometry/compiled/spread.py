@@ -6,11 +6,12 @@ from math import erfc, sqrt
 
 import numpy as np
 
-from multiview._shapes import F64, BoolArray
+from multiview._shapes import F64, BoolArray, IntArray
 from multiview.geometry.compiled.jit import compiled
 from multiview.geometry.compiled.lens import project_jacobian
+from multiview.geometry.compiled.polish import CANDIDATES, CHI2, INFO, INLIERS
 
-__all__ = ["invert_information", "pair_trusts", "residuals"]
+__all__ = ["accept_points", "finish_points", "invert_information", "residuals"]
 
 
 @compiled
@@ -20,15 +21,20 @@ def invert_information(info: F64, scale: F64, out: F64) -> None:
     ``out`` (N, 3, 3) is NaN where it is singular or the variance is NaN.
     """
     for n in range(len(info)):
-        a, d, e, f, g, h = info[n, 0], info[n, 1], info[n, 2], info[n, 3], info[n, 4], info[n, 5]
-        c00, c01, c02 = f * h - g * g, e * g - d * h, d * g - e * f
-        c11, c12, c22 = a * h - e * e, d * e - a * g, a * f - d * d
-        det = a * c00 + d * c01 + e * c02
-        # relative to the product of the diagonal (Hadamard's bound), so that units do not matter
-        q = scale[n] / det if det > 1e-14 * a * f * h else np.nan
-        out[n, 0, 0], out[n, 0, 1], out[n, 0, 2] = q * c00, q * c01, q * c02
-        out[n, 1, 0], out[n, 1, 1], out[n, 1, 2] = q * c01, q * c11, q * c12
-        out[n, 2, 0], out[n, 2, 1], out[n, 2, 2] = q * c02, q * c12, q * c22
+        _invert(info[n], scale[n], out[n])
+
+
+@compiled
+def _invert(info: F64, scale: float, out: F64) -> None:
+    a, d, e, f, g, h = info[0], info[1], info[2], info[3], info[4], info[5]
+    c00, c01, c02 = f * h - g * g, e * g - d * h, d * g - e * f
+    c11, c12, c22 = a * h - e * e, d * e - a * g, a * f - d * d
+    det = a * c00 + d * c01 + e * c02
+    # relative to the product of the diagonal (Hadamard's bound), so that units do not matter
+    q = scale / det if det > 1e-14 * a * f * h else np.nan
+    out[0, 0], out[0, 1], out[0, 2] = q * c00, q * c01, q * c02
+    out[1, 0], out[1, 1], out[1, 2] = q * c01, q * c11, q * c12
+    out[2, 0], out[2, 1], out[2, 2] = q * c02, q * c12, q * c22
 
 
 @compiled
@@ -61,29 +67,97 @@ def _form(c: F64, x: float, y: float, z: float) -> float:
 
 
 @compiled
-def pair_trusts(
-    xy: F64, conf: F64, least: float, odds: F64, ratio: float, inlier: BoolArray, out: F64
+def accept_points(
+    xy: F64,
+    conf: F64,
+    least: F64,
+    odds: F64,
+    ratio: float,
+    needed: IntArray,
+    stats: F64,
+    inlier: BoolArray,
+    start: int,
+    stop: int,
+    out_trust: F64,
+    out_keep: BoolArray,
 ) -> None:
-    """Trust of the points that two views carry: `multiview.geometry.agreement.pair_trust`.
+    """Say which points enough views carry, and how far to believe those of two.
 
-    ``odds`` are given at equal steps of the confidence; ``out`` (N,) holds the chi-square of such
-    points (NaN for others) and is overwritten by their trust.
+    ``least`` holds the confidence of candidates, the trust that two views need, the chi-square
+    within which they meet, and how many views must agree (0: as ``needed`` by the number of
+    candidates); ``odds`` are given at equal steps of the confidence.
     """
-    steps = len(odds) - 1
-    for n in range(len(out)):
-        if not out[n] >= 0:
+    for n in range(start, stop):
+        m, k, chi2 = int(stats[n, CANDIDATES]), int(stats[n, INLIERS]), stats[n, CHI2]
+        if k == 2:
+            met = chi2 <= least[2]
+            trust = _pair_trust(xy, conf, least[0], odds, ratio, inlier, n, chi2) if met else np.nan
+            keep = trust >= least[1]
+        else:
+            trust = 1.0 if k > 2 else np.nan
+            keep = k >= needed[m]
+        if least[3] > 0:
+            keep = k >= least[3] and trust > 0
+        out_trust[n], out_keep[n] = trust, keep
+
+
+@compiled
+def _pair_trust(
+    xy: F64,
+    conf: F64,
+    least: float,
+    odds: F64,
+    ratio: float,
+    inlier: BoolArray,
+    n: int,
+    chi2: float,
+) -> float:
+    """Trust of a point that two views carry: `multiview.geometry.agreement.pair_trust`."""
+    steps, first, second, right = len(odds) - 1, 0.0, 0.0, 1.0
+    for v in range(len(xy)):
+        sure = conf[v, n if conf.shape[1] > 1 else 0]
+        if not (sure >= least and abs(xy[v, n, 0]) < np.inf):
             continue
-        first, second, right = 0.0, 0.0, 1.0
-        for v in range(len(xy)):
-            sure = conf[v, n if conf.shape[1] > 1 else 0]
-            if not (sure >= least and abs(xy[v, n, 0]) < np.inf):
-                continue
-            o = odds[int(min(max(sure, 0.0), 1.0) * steps)]
-            first, second = first + o, second + o * o
-            if inlier[v, n]:
-                right *= o
-        others = max((first * first - second) / 2 - right, 0.0)
-        # right pairs meet as normal noise does, wrong ones at any distance
-        worse = erfc(sqrt(out[n] / 2))
-        chance = ratio * np.exp(out[n] / 2) * (1 + first + worse * others)
-        out[n] = right / (right + chance)
+        o = odds[int(min(max(sure, 0.0), 1.0) * steps)]
+        first, second = first + o, second + o * o
+        if inlier[v, n]:
+            right *= o
+    others = max((first * first - second) / 2 - right, 0.0)
+    # right pairs meet as normal noise does, wrong ones at any distance
+    worse = erfc(sqrt(chi2 / 2))
+    chance = ratio * np.exp(chi2 / 2) * (1 + first + worse * others)
+    return float(right / (right + chance))
+
+
+@compiled
+def finish_points(
+    stats: F64,
+    common: float,
+    prior: float,
+    coarse: F64,
+    start: int,
+    stop: int,
+    xyz: F64,
+    cov: F64,
+    inlier: BoolArray,
+    trust: F64,
+    keep: BoolArray,
+) -> None:
+    """Give the points that are kept their covariances, and take the others out.
+
+    The variance of a point's noise is drawn to the ``common`` one of a ``prior`` with so many
+    degrees of freedom: `multiview.geometry.spread.point_scale`. Where ``coarse`` (N,) is a number
+    it is the factor itself.
+    """
+    for n in range(start, stop):
+        k, chi2 = stats[n, INLIERS], stats[n, CHI2]
+        if keep[n]:
+            scale = (prior * common + chi2) / (prior + max(2 * k - 3, 1.0))
+            if len(coarse) > 0 and coarse[n] > 0:
+                scale = coarse[n]
+            _invert(stats[n, INFO:], scale, cov[n])
+            keep[n] = cov[n, 0, 0] < np.inf
+        if not keep[n]:
+            trust[n], xyz[n, :], cov[n] = np.nan, np.nan, np.nan
+            if k > 0:
+                inlier[:, n] = False
