@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from multiview.formats.files import load as load
     from multiview.formats.files import save as save
     from multiview.models.load import load_detector as load_detector
+    from multiview.smoothing.take import smooth as smooth
     from multiview.triangulation import triangulate as triangulate
 
 _CORE = "HAND_21 Camera Detections Intrinsics Points3D Pose PseudoLabels Rig Skeleton"  # one module
@@ -48,6 +49,7 @@ _HOME = {name: "multiview.core" for name in _CORE.split()} | {
     "open_capture": "multiview.capture",
     "pseudo_labels": "multiview.bootstrap.labels",
     "save": "multiview.formats.files",
+    "smooth": "multiview.smoothing.take",
     "triangulate": "multiview.triangulation",
 }
 
@@ -69,6 +71,7 @@ __all__ = [
     "open_capture",
     "pseudo_labels",
     "save",
+    "smooth",
     "triangulate",
 ]
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from multiview.capture import Capture, Image
-from multiview.core import Detections
+from multiview.core import Detections, Rig
 from multiview.errors import InputError
 from multiview.models.base import Detector, ImageHands
 from multiview.models.tracking import Tracker
@@ -38,6 +38,7 @@ def detect(
     max_hands: int = 2,
     workers: int = 1,
     search_every: int = 0,
+    rig: Rig | None = None,
     progress: Progress | None = None,
 ) -> Detections:
     """Detect hands in every picture; memory holds a few pictures a worker, however long the take.
@@ -60,14 +61,17 @@ def detect(
     search_every
         0: every picture on its own. 1 or more: follow each camera's hands from picture to picture,
         and search whole pictures as in `multiview.models.tracking.Tracker`.
+    rig
+        Look twice: triangulate what was found, and read the pictures again in which the 3D puts a
+        hand that was not (`multiview.guided`). Whole takes only.
     progress
-        Called with ("detect", pictures done, pictures in all).
+        Called with ("detect", pictures done, pictures in all); then with "guide".
 
     Returns
     -------
     Detections
         Candidates (``hands == ()``): which is which hand is decided by
-        `multiview.association.assign_hands`.
+        `multiview.association.assign_hands`. With a rig, hands: it had to be decided.
 
     Raises
     ------
@@ -81,6 +85,11 @@ def detect(
             f"workers={workers}, search_every={search_every}", "at least 1 and at least 0"
         )
     first, last, _ = slice(start, stop).indices(len(capture.frame_ids))
+    if rig is not None and last - first < len(capture.frame_ids):
+        raise InputError(
+            f"sets {first} to {last} of {len(capture.frame_ids)}, and a rig",
+            "a second look needs the 3D of the whole take: leave out start and stop, or the rig",
+        )
     views, frames, k = len(capture.names), last - first, len(detector.skeleton.keypoints)
     xy = np.full((views, frames, max_hands, k, 2), np.nan)
     conf, right = np.zeros(xy.shape[:-1]), np.full(xy.shape[:3], np.nan)
@@ -96,7 +105,7 @@ def detect(
             _store(hands, max_hands, (xy[v, f - first], conf[v, f - first], right[v, f - first]))
             if progress:
                 progress("detect", done, total)
-    return Detections(
+    found = Detections(
         xy_px=xy,
         conf=conf,
         camera_names=capture.names,
@@ -107,6 +116,17 @@ def detect(
         right=right,
         size_wh=capture.sizes_wh,
     )
+    return found if rig is None else _again(capture, detector, found, rig, progress)
+
+
+def _again(
+    capture: Capture, detector: Detector, dets: Detections, rig: Rig, progress: Progress | None
+) -> Detections:
+    """Look again where the 3D of a first pass says that a hand must be."""
+    from multiview.guided import guide
+    from multiview.triangulation import triangulate
+
+    return guide(capture, detector, dets, triangulate(dets, rig), rig, progress=progress)[0]
 
 
 class _Reader:

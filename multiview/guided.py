@@ -29,7 +29,13 @@ from multiview.config import Config
 from multiview.core import Detections, Points3D, Rig
 from multiview.errors import InputError
 from multiview.models.base import U8, Detector, ImageHands
-from multiview.prediction import predict_hands
+from multiview.prediction import (
+    MIN_INSIDE,
+    MIN_PX,
+    box_side,
+    predict_hands,
+    within_picture,
+)
 from multiview.progress import Progress
 
 __all__ = ["VERDICTS", "GuideConfig", "GuidedReport", "guide"]
@@ -71,8 +77,8 @@ class GuideConfig(Config):
 
     shift: float = Field(0.1, gt=0, le=0.25)
     follow: float = Field(0.2, gt=0, lt=1)
-    min_px: float = Field(22.0, ge=1)
-    min_inside: float = Field(0.5, ge=0, le=1)
+    min_px: float = Field(MIN_PX, ge=1)
+    min_inside: float = Field(MIN_INSIDE, ge=0, le=1)
     max_step: float = Field(1.0, ge=0)
     reread: bool = False
 
@@ -166,7 +172,8 @@ def guide(
     rig = rig.select(dets.camera_names)
     _check(capture, detector, dets, points, rig)
     if not dets.hands:
-        dets, _ = assign_hands(dets, rig)
+        dets, _ = assign_hands(dets, rig, max(2, len(points.hands)))
+        _check_hands(dets, points)
     first, last, _ = slice(start, stop).indices(len(dets.frame_ids))
     xyz = predict_hands(points, config.max_step)[first:last]
     part, prior = _cut(dets, first, last), rig.project(xyz)
@@ -188,22 +195,12 @@ def _cut(dets: Detections, first: int, last: int) -> Detections:
     )
 
 
-def _box(xy: F64) -> F64:
-    """Longer side of the box around keypoints (..., K, 2), pixels; 0 without any."""
-    seen = np.isfinite(xy)
-    side = np.where(seen, xy, -np.inf).max(-2) - np.where(seen, xy, np.inf).min(-2)
-    return np.asarray(np.maximum(side.max(-1), 0.0))
-
-
 def _wanted(
     dets: Detections, prior: F64, sizes_wh: tuple[tuple[int, int], ...], config: GuideConfig
 ) -> BoolArray:
     """Say which hands (V, F, H) to look for: missed, well inside the picture, large enough."""
-    size = np.array(sizes_wh)[:, None, None, None]
-    inside = ((prior > -0.5) & (prior < size - 0.5)).all(-1).mean(-1)
-    missed = ~dets.valid.any(-1)
-    visible = (inside >= config.min_inside) & (inside > 0) & (_box(prior) >= config.min_px)
-    return np.asarray(visible & (missed | config.reread), np.bool_)
+    visible = within_picture(prior, sizes_wh, config.min_inside, config.min_px)
+    return np.asarray(visible & (~dets.valid.any(-1) | config.reread), np.bool_)
 
 
 def _look(
@@ -279,7 +276,7 @@ def _judge(dets: Detections, prior: F64, looks: _Looks, config: GuideConfig) -> 
     palm = palm_keypoints(dets.skeleton.groups)
     missed = ~dets.valid.any(-1)
     mean = looks.xy.mean(0)
-    allowed = AGREE_BOX * _box(mean)
+    allowed = AGREE_BOX * box_side(mean)
     # what moves by less than a pixel is at rest: no detector resolves more
     follows = np.maximum(config.follow * looks.moved_px, 1.0)
     moved = _distance(looks.xy[0], looks.xy[1])
@@ -367,12 +364,17 @@ def _check(
             f"({len(names[1])})",
             "guide with the detector of the first pass, or one with the same keypoints",
         )
-    if dets.hands and dets.hands != points.hands:
+    if dets.hands:
+        _check_hands(dets, points)
+    rig.check_sizes(capture.sizes_wh)
+
+
+def _check_hands(dets: Detections, points: Points3D) -> None:
+    if dets.hands != points.hands:
         raise InputError(
             f"the detections are of hands {dets.hands}, the 3D points of {points.hands}",
-            "give the detections that triangulate used",
+            "give the detections that triangulate used, sorted by associate() as it did",
         )
-    rig.check_sizes(capture.sizes_wh)
 
 
 def _check_take(capture: Capture, what: str, value: Detections | Points3D) -> None:

@@ -324,9 +324,16 @@ def _right(table: KeypointTable) -> F64:
     """Probability of a right hand; tracks called left and right say so too."""
     if not table.slots:
         return table.right
-    side = [{"left": 0.0, "right": 1.0}.get(n.casefold(), np.nan) for n in table.slots]
+    words = [n.casefold().partition("-")[0] for n in table.slots]  # "left-2": one of several
+    side = [{"left": 0.0, "right": 1.0}.get(word, np.nan) for word in words]
     named = np.array(side)[table.slot]
     return np.where(np.isnan(table.right), named, table.right)
+
+
+def _one_a_side(table: KeypointTable) -> bool:
+    """Whether no picture has two left or two right hands."""
+    sides = np.stack([table.frame, _right(table) > 0.5])
+    return bool(np.unique(sides, axis=1).shape[1] == sides.shape[1])
 
 
 def _labels(
@@ -339,7 +346,8 @@ def _labels(
     InputError
         If the user asked for them.
     """
-    if all(np.isfinite(_right(t)).all() for t in tables):
+    named = all(t.slots for t in tables) and not all(_one_a_side(t) for t in tables)
+    if all(np.isfinite(_right(t)).all() for t in tables) and not named:
         return HAND_SLOTS, [(_right(t) > 0.5).astype(np.int64) for t in tables]
     if all(t.slots for t in tables):
         labels = tuple(dict.fromkeys(n for t in tables for n in t.slots))

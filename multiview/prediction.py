@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview._shapes import F64, present
+from multiview._shapes import F64, BoolArray, present
 from multiview.association import palm_keypoints
-from multiview.core import Points3D
+from multiview.core import Points3D, Rig
 from multiview.geometry.align import estimate_alignment
 
-__all__ = ["predict_hands"]
+__all__ = ["box_side", "missed_hands", "predict_hands", "within_picture"]
 
 # The rigid palm is known from its first keypoint (the wrist) and two more (finger bases).
 PALM_KNOWN = 3
+# Smaller hands are not looked for: below 22 px the vote's tolerance (4.5 % of the hand) is finer
+# than one pixel. Share of the keypoints that must project into the picture.
+MIN_PX, MIN_INSIDE = 22.0, 0.5
 
 
 def predict_hands(points: Points3D, max_step: float = 1.0) -> F64:
@@ -70,3 +73,65 @@ def _bridged(xyz: F64, palm: list[int], ids: NDArray[np.int64], max_step: float)
     gap &= (seen.sum(-1) >= min(PALM_KNOWN, len(palm))) & (far <= max_step * size)
     out[1:-1] = np.where(gap[:, None, None], (before + after) / 2, xyz[1:-1])
     return out
+
+
+def box_side(xy: F64) -> F64:
+    """Longer side of the box around keypoints (..., K, 2), pixels; 0 without any."""
+    seen = np.isfinite(xy)
+    side = np.where(seen, xy, -np.inf).max(-2) - np.where(seen, xy, np.inf).min(-2)
+    return np.asarray(np.maximum(side.max(-1), 0.0))
+
+
+def within_picture(
+    xy_px: F64,
+    sizes_wh: tuple[tuple[int, int], ...],
+    min_inside: float = MIN_INSIDE,
+    min_px: float = MIN_PX,
+) -> BoolArray:
+    """Say which projected hands are well inside their picture, and large enough to be read.
+
+    Parameters
+    ----------
+    xy_px
+        Shape (V, F, H, K, 2), pixels; NaN where unknown or beyond the lens.
+    sizes_wh
+        V picture sizes.
+    min_inside
+        Share of the keypoints that must lie in the picture.
+    min_px
+        Least side of the hand's box.
+
+    Returns
+    -------
+    BoolArray
+        Shape (V, F, H).
+    """
+    size = np.array(sizes_wh)[:, None, None, None]
+    inside = ((xy_px > -0.5) & (xy_px < size - 0.5)).all(-1).mean(-1)
+    visible = (inside >= min_inside) & (inside > 0) & (box_side(xy_px) >= min_px)
+    return np.asarray(visible, np.bool_)
+
+
+def missed_hands(points: Points3D, rig: Rig) -> BoolArray:
+    """Hands that 3D puts into a picture in which the detector found nothing.
+
+    They may be hidden: whether there is something to see is for a second look to say
+    (`multiview.guided`).
+
+    Parameters
+    ----------
+    points
+        Triangulated hands.
+    rig
+        What they were made with.
+
+    Returns
+    -------
+    BoolArray
+        Shape (V, F, H).
+    """
+    rig = rig.select(points.camera_names)
+    sizes = tuple(c.intrinsics.size_wh for c in rig.cameras)
+    seen = np.isfinite(points.err_px).any(-1)
+    xy_px = rig.project(predict_hands(points, max_step=0))
+    return np.asarray(within_picture(xy_px, sizes) & ~seen, np.bool_)

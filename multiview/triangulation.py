@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,21 +10,28 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from multiview._shapes import F64, BoolArray
-from multiview.association import assign_hands
+from multiview.association import associate, find_repairs, no_repairs
 from multiview.config import Config
-from multiview.core import Detections, Points3D, Rig, Skeleton
+from multiview.core import HAND_21, Detections, Points3D, Rig, Skeleton
 from multiview.errors import InputError
 from multiview.geometry.agreement import pair_trust
-from multiview.geometry.dlt import pair_points, view_pairs
 from multiview.geometry.ransac import Tolerance, Vote, vote_groups
 from multiview.geometry.refit import pixel_errors, refit, undistort
 from multiview.geometry.robust import LIMIT, Search, triangulate_points
+from multiview.geometry.scale import bone_lengths, hand_length, subject_length
 from multiview.geometry.uncertainty import min_agreeing_views, rig_part
+from multiview.geometry.viewpoints import count_places, places
 
-__all__ = ["TriangulationConfig", "TriangulationReport", "bone_lengths", "triangulate"]
+__all__ = [
+    "TriangulationConfig",
+    "TriangulationReport",
+    "bone_lengths",
+    "hand_length",
+    "triangulate",
+]
 
-# Hands that the scale of a take is measured on: the median of a few hundred is stable to 1 %.
-SCALE_SAMPLE = 200
+# Points that the distance of a take from its cameras is measured on.
+DISTANCES = 1000
 
 
 class TriangulationConfig(Config):
@@ -55,6 +62,11 @@ class TriangulationConfig(Config):
     two_views
         Of a keypoint: a point that two views alone carry is kept if it is right with this
         probability, from how often detections of its confidence agree on the take.
+    max_hands
+        Hands at a time, where detections are not sorted yet; 2: one person's.
+    repair
+        Put fingers and hands right that one view took for one another, where the 3D of at least
+        three others says so (`multiview.association.repair`).
     accept
         Of a finger: a result is kept if its mean error is below this many tolerances (the group's
         6 px against 4 px), and the keypoints in it whose own error is.
@@ -69,6 +81,8 @@ class TriangulationConfig(Config):
     spurious: float = Field(0.01, gt=0)
     two_views: float = Field(0.8, ge=0, le=1)
     accept: float = Field(1.5, gt=0)
+    max_hands: int = Field(2, ge=1)
+    repair: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +92,8 @@ class TriangulationReport:
     Parameters
     ----------
     hand_length
-        Wrist to middle tip along the bones, rig units: a check on the rig's scale.
+        Wrist to middle tip along the bones, rig units: a check on the rig's scale. Of anything but
+        a hand, the largest distance of two keypoints.
     tolerance
         Inlier tolerance, rig units.
     hit_rate
@@ -94,6 +109,14 @@ class TriangulationReport:
         none.
     moved
         Detections whose left/right label was overruled by the other views.
+    unassigned
+        Candidates that belong to no hand.
+    swapped_hands
+        Per camera: hands called by the other side's name, overruled or repaired.
+    repaired_fingers
+        Per camera: fingers taken for one another and put right.
+    repairs
+        How often what was put right, per camera (`multiview.association.repair.Repairs`).
     """
 
     hand_length: float
@@ -104,6 +127,10 @@ class TriangulationReport:
     sigma_camera_px: tuple[float, ...]
     two_view_trust: float
     moved: int
+    unassigned: int
+    swapped_hands: tuple[int, ...]
+    repaired_fingers: tuple[int, ...]
+    repairs: dict[str, tuple[int, ...]]
 
 
 def triangulate(dets: Detections, rig: Rig, config: TriangulationConfig | None = None) -> Points3D:
@@ -119,8 +146,8 @@ def triangulate_with_report(
     Parameters
     ----------
     dets
-        Detections; candidates are first sorted into left and right hands
-        (`multiview.association.assign_hands`).
+        Detections; candidates are first sorted into hands (`multiview.association.associate`),
+        except one of anything else a picture.
     rig
         Has every camera of ``dets``.
     config
@@ -130,7 +157,7 @@ def triangulate_with_report(
     -------
     points, report
         A keypoint is NaN where too few views agree; ``points.voted`` is False where only two
-        views saw it, so that no third could object.
+        views saw it, or all of them from two places, so that no third could object.
 
     Raises
     ------
@@ -147,23 +174,13 @@ def triangulate_with_report(
         )
     if dets.size_wh:
         rig.check_sizes(dets.size_wh)
-    moved = 0
-    if not dets.hands:
-        dets, moved = assign_hands(dets, rig)
-    views, frames, hands, k = dets.conf.shape
-    xy_px = np.where((dets.conf >= config.min_conf)[..., None], dets.xy_px, np.nan)
-    xy_px = xy_px.reshape(views, frames * hands * k, 2)
-    xy_norm = undistort(rig, xy_px)
-    xy_px[np.isnan(xy_norm)] = np.nan
-    length = hand_length(
-        bone_lengths(rig, xy_norm.reshape(views, -1, k, 2), dets.skeleton), dets.skeleton
-    )
-    scene = _Scene(rig, config, dets.skeleton, length, xy_px)
-    if config.unit == "keypoint":
-        found = _by_keypoint(scene, dets.conf.reshape(views, -1))
-    else:
-        found = _by_finger(scene, xy_norm)
-    points = _points(found, dets, rig, xy_px)
+    dets, moved, unassigned = _associated(_near_the_picture(dets, rig), rig, config.max_hands)
+    points, found, length = _solve(dets, rig, config)
+    fixed = no_repairs(dets)
+    if config.repair:
+        fixed = find_repairs(dets, points, rig, found.sigma_px)
+    if fixed.any:
+        points, found, length = _solve(fixed.apply(dets), rig, config)
     two = points.inlier.sum(0).ravel() == 2
     report = TriangulationReport(
         hand_length=length,
@@ -173,9 +190,56 @@ def triangulate_with_report(
         sigma_px=float(np.median(found.sigma_px)) if points.valid.any() else float("nan"),
         sigma_camera_px=tuple(float(s) for s in found.sigma_px),
         two_view_trust=float(found.trust[two].mean()) if two.any() else float("nan"),
-        moved=moved,
+        moved=int(moved.sum()),
+        unassigned=unassigned,
+        **fixed.figures(moved),
     )
     return points, report
+
+
+def _solve(
+    dets: Detections, rig: Rig, config: TriangulationConfig
+) -> tuple[Points3D, _Found, float]:
+    """Triangulate sorted detections; also the hand's length."""
+    views, frames, hands, k = dets.conf.shape
+    xy_px = np.where((dets.conf >= config.min_conf)[..., None], dets.xy_px, np.nan)
+    xy_px = xy_px.reshape(views, frames * hands * k, 2)
+    xy_norm = undistort(rig, xy_px)
+    xy_px[np.isnan(xy_norm)] = np.nan
+    length = subject_length(rig, xy_norm.reshape(views, -1, k, 2), dets.skeleton)
+    scene = _Scene(rig, config, dets.skeleton, length, xy_px)
+    if config.unit == "keypoint":
+        found = _by_keypoint(scene, dets.conf.reshape(views, -1))
+    else:
+        found = _by_finger(scene, xy_norm)
+    return _points(found, dets, rig, xy_px), found, length
+
+
+def _near_the_picture(dets: Detections, rig: Rig) -> Detections:
+    """Leave out what lies farther outside a picture than that is large: no detector's answer.
+
+    Hands at the edge reach some way beyond it; numbers like 1e300 come from broken files.
+    """
+    size = np.array([c.intrinsics.size_wh for c in rig.cameras], np.float64)
+    size = size.reshape(-1, *[1] * (dets.conf.ndim - 1), 2)
+    room = size.max(-1, keepdims=True)
+    near = ((dets.xy_px > -room) & (dets.xy_px < size + room)).all(-1)
+    if (near == dets.valid).all():
+        return dets
+    return replace(dets, xy_px=np.where(near[..., None], dets.xy_px, np.nan))
+
+
+def _associated(
+    dets: Detections, rig: Rig, max_hands: int
+) -> tuple[Detections, NDArray[np.int64], int]:
+    """Say which candidate is which hand, how many sides were wrong, and how many are none."""
+    none = np.zeros(len(rig.cameras), np.int64)
+    if dets.hands:
+        return dets, none, 0
+    if dets.conf.shape[2] == 1 and dets.skeleton.keypoints != HAND_21.keypoints:
+        return replace(dets, hands=("1",)), none, 0
+    found = associate(dets, rig, max_hands)
+    return found.detections, found.moved, int(found.unassigned.sum())
 
 
 def _points(found: _Found, dets: Detections, rig: Rig, xy_px: F64) -> Points3D:
@@ -190,7 +254,7 @@ def _points(found: _Found, dets: Detections, rig: Rig, xy_px: F64) -> Points3D:
         cov=np.where(valid[:, None, None], cov, np.nan).reshape(*shape[1:], 3, 3),
         inlier=inlier.reshape(shape),
         err_px=pixel_errors(rig, xyz, xy_px).reshape(shape),
-        voted=(inlier.sum(0) >= 3).reshape(shape[1:]),
+        voted=(count_places(inlier, places(rig, xyz)) >= 3).reshape(shape[1:]),
         frame_ids=dets.frame_ids,
         camera_names=dets.camera_names,
         hands=dets.hands,
@@ -255,7 +319,7 @@ def _by_finger(scene: _Scene, xy_norm: F64) -> _Found:
     grouped = xy_norm.reshape(views, -1, k, 2)
     vote = vote_groups(*rig.cam_from_world, grouped, scene.skeleton.group_index, tolerance)
     rate = _hit_rate(vote)
-    assumed, width = (rate if np.isfinite(rate) else 0.5), (scene.length or 1.0)
+    assumed, width = (rate if np.isfinite(rate) else 0.5), _patch(scene, vote.xyz)
     needed = np.array(
         [
             config.min_views
@@ -284,6 +348,13 @@ def _by_finger(scene: _Scene, xy_norm: F64) -> _Found:
     )
 
 
+def _patch(scene: _Scene, xyz: F64) -> float:
+    """Width of the square in which wrong detections lie: as large as the hand, or the picture."""
+    side = np.median([min(c.intrinsics.size_wh) for c in scene.rig.cameras])
+    picture = float(side) * _metres_per_px(scene.rig, xyz.reshape(-1, 3))
+    return min((s for s in (scene.length, picture) if s > 0), default=1.0)
+
+
 def _in_rig_units(rig: Rig, mm: float) -> float:
     per_mm = {"m": 1e-3, "cm": 0.1, "mm": 1.0}
     if mm and rig.unit not in per_mm:
@@ -296,51 +367,13 @@ def _in_rig_units(rig: Rig, mm: float) -> float:
 
 def _metres_per_px(rig: Rig, xyz: F64) -> float:
     """Rig units that a pixel spans at the points, median over the cameras."""
-    some = np.isfinite(xyz[:, 0])
-    if not some.any():
+    rows = np.flatnonzero(np.isfinite(xyz[:, 0]))
+    if not rows.size:
         return float("nan")
-    away = np.linalg.norm(rig.centres_world - np.median(xyz[some], axis=0), axis=-1)
+    some = xyz[rows[np.linspace(0, len(rows) - 1, min(DISTANCES, len(rows))).astype(int)]]
+    away = np.linalg.norm(rig.centres_world[:, None] - some, axis=-1)
     focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
-    return float(np.median(away / focal))
-
-
-def bone_lengths(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> F64:
-    """Median length of every bone over frames and pairs of views: robust to half of them.
-
-    Parameters
-    ----------
-    rig
-        V cameras.
-    xy_norm
-        Undistorted detections, shape (V, N, K, 2).
-    skeleton
-        Its edges are the bones.
-
-    Returns
-    -------
-    F64
-        One length per edge, rig units; NaN for a bone that no two views saw.
-    """
-    seen = np.flatnonzero((np.isfinite(xy_norm).all((-1, -2))).sum(0) >= 2)
-    if seen.size == 0:
-        seen = np.flatnonzero((np.isfinite(xy_norm[..., 0]).any(-1)).sum(0) >= 2)
-    pick = seen[np.linspace(0, len(seen) - 1, min(SCALE_SAMPLE, len(seen))).astype(int)]
-    pairs = view_pairs(len(rig.cameras))
-    xyz = pair_points(*rig.cam_from_world, xy_norm[:, pick], pairs)
-    a, b = np.array(skeleton.edges).T
-    length = np.linalg.norm(xyz[..., a, :] - xyz[..., b, :], axis=-1).reshape(-1, len(a))
-    out = np.full(len(a), np.nan)
-    some = np.isfinite(length).any(0)
-    out[some] = np.nanmedian(length[:, some], axis=0)
-    return out
-
-
-def hand_length(bones: F64, skeleton: Skeleton) -> float:
-    """Longest chain of bones from a root to a leaf: for a hand, wrist to middle tip."""
-    reach = np.zeros(len(skeleton.keypoints))
-    for (parent, child), length in zip(skeleton.edges, bones, strict=True):
-        reach[child] = reach[parent] + (length if np.isfinite(length) else 0.0)
-    return float(reach.max())
+    return float(np.median(away / focal[:, None]))
 
 
 def _tolerance(rig: Rig, config: TriangulationConfig, length: float) -> Tolerance:

@@ -22,7 +22,7 @@ from multiview.core.samples import make_samples
 from multiview.formats.datasets import load_dataset, save_dataset
 from multiview.stages.demo import demo_data
 
-VIEWS, FRAMES = ("cam00", "cam02", "cam04", "cam06"), (5, 25, 45)
+VIEWS, FRAMES = ("cam00", "cam02", "cam04", "cam06"), (5, 15, 25, 35, 45, 55)
 PATIENCE_S = 300
 TRAINER = """
 import pathlib, shutil, sys
@@ -76,7 +76,7 @@ def plan(footage, folder, **changed):
     config = {
         "takes": [
             {"capture": str(footage / "take" / "images"), "rig": str(footage / "rig.yaml")}
-            | {"sync": "index", "fps": 1}
+            | {"sync": "index", "fps": 1, "name": "kitchen"}
         ],
         "held_out": str(footage / "held_out"),
         "detector": "mediapipe-lite",
@@ -126,9 +126,9 @@ def test_labels_say_which_round_and_take_made_them(finished):
     out, _ = finished
     samples = load_dataset(out / "round-2" / "dataset").samples
     assert set(samples.round.tolist()) == {2}
-    assert set(samples.session.tolist()) == {"images"}
-    assert set(samples.source.tolist()) == {"mine"}
-    assert len(samples) >= 8
+    assert set(samples.session.tolist()) == {"kitchen"}
+    assert set(samples.source.tolist()) == {"mine+guided"}
+    assert len(samples) >= 8  # two frames of four views at least
     assert (samples.n_inlier[samples.labelled] >= 3).all()
     # hard views are labelled by the others
     assert (samples.visibility == 1).any()
@@ -155,7 +155,7 @@ def test_a_run_killed_in_every_stage_ends_the_same(footage, finished, tmp_path):
     assert child.returncode == 0
     assert {"detect", "guide", "triangulate", "held-out"} <= killed, killed
     whole, _ = finished
-    for name in ("dataset", "images/labels"):
+    for name in ("dataset", "kitchen/labels"):
         mine = load_dataset(out / "round-1" / name).samples
         assert mine.digest == load_dataset(whole / "round-1" / name).samples.digest
     figures = [
@@ -184,7 +184,7 @@ def test_review_waits_for_a_person_and_drops_what_is_bad(footage, tmp_path):
     path = plan(footage, tmp_path, rounds=1)
     done = run(path, "--review")
     assert done.returncode == 0
-    review = tmp_path / "runs" / "run" / "round-1" / "images" / "labels.review"
+    review = tmp_path / "runs" / "run" / "round-1" / "kitchen" / "labels.review"
     assert "wait for a verdict" in done.stdout
     assert str(review / "verdicts.csv") in done.stdout
     assert not (review.parent.parent / "dataset").exists()
@@ -247,8 +247,8 @@ def test_a_trainer_that_fails_says_so_and_nothing_is_lost(
     path = plan(footage, tmp_path, trainer=f"{sys.executable} {broken} {{dataset}} {{out}}")
     shutil.copytree(whole / "round-0", tmp_path / "runs" / "run" / "round-0")
     for name in ("detect", "triangulate", "guide", "triangulate-guided", "labels"):
-        target = tmp_path / "runs" / "run" / "round-1" / "images" / name
-        shutil.copytree(whole / "round-1" / "images" / name, target)
+        target = tmp_path / "runs" / "run" / "round-1" / "kitchen" / name
+        shutil.copytree(whole / "round-1" / "kitchen" / name, target)
     done = run(path)
     assert done.returncode == 2
     assert expected in done.stderr

@@ -51,6 +51,7 @@ VALUES = {
     "parquet": ["--parquet"],
     "input": ["--input.sync", "index"],
     "rig": ["--rig", "rig.yaml"],
+    "guided": ["--guided"],
     "format": ["--format", "openpose"],
     "images": ["--images", "i.json"],
     "keypoints": ["--keypoints", "own"],

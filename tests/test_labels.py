@@ -9,7 +9,7 @@ import pytest
 
 from multiview.bootstrap.labels import LabelConfig, pseudo_labels
 from multiview.core import Detections, Points3D, Rig
-from multiview.errors import InputError
+from multiview.errors import InputError, ShapeError
 from multiview.synth import make_hand_motion, make_rig, observe
 from multiview.triangulation import triangulate
 
@@ -143,6 +143,16 @@ def test_other_frames_are_noticed(take: Take) -> None:
     rig, dets, points = take
     with pytest.raises(InputError, match="different cameras or frames"):
         pseudo_labels(points, replace(dets, frame_ids=dets.frame_ids + 1), rig)
+
+
+def test_risk_is_unknown_unless_estimated_and_the_side_is_the_slots(take: Take) -> None:
+    rig, dets, points = take
+    labels = pseudo_labels(points, dets, rig)
+    assert labels.risk.shape == points.valid.shape
+    assert np.isnan(labels.risk).all()
+    np.testing.assert_array_equal(labels.right == 1, labels.keep.any(0))
+    with pytest.raises(ShapeError, match="risk"):
+        replace(labels, risk=labels.risk[1:])
 
 
 def test_provenance_is_carried(take: Take) -> None:

@@ -34,13 +34,17 @@ ALLOWED = {
     "models": BASE | {"core", "config", "progress"},  # model cards; a warning
     "association": BASE | {"core", "geometry"},
     "triangulation": BASE | {"core", "geometry", "association", "config"},
-    "detection": BASE | {"core", "capture", "models", "progress"},
+    "bias": BASE | {"core", "geometry"},
+    # the second pass, of which a first one knows nothing, comes of it
+    "detection": BASE | {"core", "capture", "models", "progress", "guided", "triangulation"},
     "train": BASE | {"core", "models", "config"},  # what it trains is run by models' cards
+    "smoothing": BASE | {"core", "geometry", "association", "config"},
     "prediction": BASE | {"core", "geometry", "association"},
     # reads the crops that 3D asks for: between the take's pictures and the triangulation
     "guided": BASE
     | {"core", "association", "capture", "config", "models", "prediction", "progress"},
-    "evaluation": BASE | {"core", "geometry", "association", "triangulation", "page"},
+    # a detector is scored by running it
+    "evaluation": BASE | {"core", "geometry", "association", "triangulation", "page", "models"},
     "bootstrap": BASE | {"core", "geometry", "models", "config"},
     # rig YAML; folders in natural order; datasets hold pictures
     "formats": BASE | {"core", "config", "_files", "images"},
@@ -62,7 +66,9 @@ OUTSIDE = {
     "geometry": SCIENCE | {"numba"},  # compiled loops, imported on first use
     "association": SCIENCE | {"pydantic"},
     "triangulation": SCIENCE | {"pydantic"},
+    "smoothing": SCIENCE | {"pydantic", "threadpoolctl"},
     "prediction": SCIENCE,
+    "bias": SCIENCE,
     "guided": SCIENCE | {"pydantic"},
     "evaluation": SCIENCE,
     "bootstrap": SCIENCE | {"pydantic"},
@@ -82,6 +88,7 @@ OUTSIDE = {
 # One file of a room for the whole room where others may only use that part.
 ONLY = {
     ("bootstrap", "models"): {"multiview.models.base"},
+    ("evaluation", "models"): {"multiview.models.base"},
     ("guided", "models"): {"multiview.models.base"},
     ("synth", "calib"): {"multiview.calib.board"},  # where the corners of a rendered board lie
     ("viz", "models"): {"multiview.models.base"},

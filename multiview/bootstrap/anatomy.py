@@ -3,7 +3,7 @@
 Lengths are shares of the hand's length (wrist to middle tip along the bones): any unit works.
 
 Sources. Bones: Buryanov and Kotiuk, "Proportions of hand segments", Int. J. Morphol. 28(3), 2010
-(radiographs of 66 adults: mean and standard deviation of every bone; 3 to 5 mm of pulp are added to
+(radiographs of 66 adults: mean and standard deviation of every bone; 4 mm of pulp are added to
 the last phalanges, whose keypoints lie in the skin). Ranges of motion: American Academy of
 Orthopaedic Surgeons, "Joint Motion", 1965, and Hume, Gellman, McKellop and Brumfield, "Functional
 range of motion of the joints of the hand", J. Hand Surg. 15A, 1990; what active people bend beyond
@@ -24,6 +24,7 @@ __all__ = [
     "HAND_BONES",
     "KNUCKLE_DEG",
     "beyond_range",
+    "bone_scales",
     "bone_vectors",
     "hand_scale",
     "is_hand",
@@ -102,9 +103,13 @@ def hand_scale(xyz: F64) -> F64:
     F64
         Shape (...), the unit of the points; NaN where fewer than four bones are known.
     """
+    return median_of(bone_scales(xyz), _LEAST_BONES)
+
+
+def bone_scales(xyz: F64) -> F64:
+    """Length of the hand as each bone beyond the wrist tells it, shape (..., 15)."""
     length = np.linalg.norm(bone_vectors(xyz)[..., _SCALE_BONES, :], axis=-1)
-    ratio = length / BONE_SHARE[_SCALE_BONES]
-    return median_of(ratio, _LEAST_BONES)
+    return np.asarray(length / BONE_SHARE[_SCALE_BONES])
 
 
 def median_of(values: F64, least: int = 1) -> F64:
@@ -151,11 +156,27 @@ def joint_angles(xyz: F64, sign: F64 | IntArray | int = 1) -> tuple[F64, F64]:
 
 
 def palm_axes(xyz: F64, sign: F64 | IntArray | int = 1) -> tuple[F64, F64]:
-    """Return unit vectors from index to little finger, and out of the palm, each (..., 3)."""
-    forward = _unit(xyz[..., [5, 9, 13, 17], :].mean(-2) - xyz[..., 0, :])
-    wide = xyz[..., 17, :] - xyz[..., 5, :]
+    """Return unit vectors from index to little finger, and out of the palm, each (..., 3).
+
+    NaN where the wrist or all knuckles but one are missing.
+    """
+    across, _, palmar = _palm_frame(xyz, sign)
+    return across, palmar
+
+
+def _palm_frame(xyz: F64, sign: F64 | IntArray | int) -> tuple[F64, F64, F64]:
+    knuckles = xyz[..., [5, 9, 13, 17], :]
+    known = np.asarray(np.isfinite(knuckles).all(-1))
+    count = np.where(known.sum(-1) >= 2, known.sum(-1), np.nan)[..., None]
+    middle = np.where(known[..., None], knuckles, 0.0).sum(-2) / count
+    forward = _unit(middle - xyz[..., 0, :])
+    # slope of the knuckles' places against their number: any two are enough
+    number = np.where(known, np.arange(4.0), 0.0)
+    number = np.where(known, number - number.sum(-1, keepdims=True) / count, 0.0)
+    wide = (number[..., None] * np.where(known[..., None], knuckles, 0.0)).sum(-2)
     across = _unit(wide - (wide * forward).sum(-1, keepdims=True) * forward)
-    return across, np.asarray(sign, np.float64)[..., None] * np.cross(forward, across)
+    side = np.asarray(sign, np.float64)[..., None]
+    return across, forward, np.asarray(side * np.cross(forward, across))
 
 
 def palm_coordinates(xyz: F64, sign: F64 | IntArray | int = 1) -> F64:
@@ -173,9 +194,7 @@ def palm_coordinates(xyz: F64, sign: F64 | IntArray | int = 1) -> F64:
     F64
         Shape (..., 21, 3): wrist at 0; across, forward, out of the palm, in hand lengths.
     """
-    across, palmar = palm_axes(xyz, sign)
-    forward = _unit(xyz[..., [5, 9, 13, 17], :].mean(-2) - xyz[..., 0, :])
-    axes = np.stack([across, forward, palmar], axis=-1)
+    axes = np.stack(_palm_frame(xyz, sign), axis=-1)
     return np.asarray((xyz - xyz[..., :1, :]) @ axes / hand_scale(xyz)[..., None, None])
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from multiview._shapes import F64, IntArray
+from multiview.geometry.uncertainty import min_agreeing_views
 
 __all__ = ["chance_risk", "hit_rate", "log_choose"]
 
-# Agreement within this share of the hand's size, wrong detections in a patch of one: the voting
-# tolerance of Simon et al. (2017) in hand sizes, as `TriangulationConfig.inlier_hand`.
-TOLERANCE, PATCH = 0.045, 1.0
+# The voting tolerance of Simon et al. (2017) in hand sizes, and 1.5 of it, within which a finger is
+# accepted (`TriangulationConfig.inlier_hand` and ``accept``); wrong detections in a patch of one.
+VOTE = 0.045
+TOLERANCE, PATCH = 1.5 * VOTE, 1.0
 _RATES = np.linspace(0.02, 0.99, 98)
 
 
@@ -52,8 +54,8 @@ def hit_rate(candidates: IntArray, agree: IntArray) -> float:
     Parameters
     ----------
     candidates, agree
-        Of the sets that were accepted, shape (N,). For each number of candidates, the fewest
-        agreeing views among them is taken for what was demanded.
+        Of the sets that were accepted, shape (N,). That sets of few were not accepted is taken
+        into account: as `min_agreeing_views` demands at each rate, or fewer where fewer are there.
     """
     use = (candidates >= 3) & (agree >= 2)
     if not use.any():
@@ -62,10 +64,14 @@ def hit_rate(candidates: IntArray, agree: IntArray) -> float:
     total = np.zeros(len(_RATES))
     for m in np.unique(pairs[0]):
         rows = pairs[0] == m
-        n = np.arange(pairs[1][rows].min(), m + 1)
+        fewest = int(pairs[1][rows].min())
+        n = np.arange(2, m + 1)
         log = np.logaddexp(*_log_sets(np.full(len(n), m), n, _RATES, TOLERANCE, PATCH))
-        log -= np.logaddexp.reduce(log, axis=0)
-        total += times[rows] @ log[pairs[1][rows] - n[0]]
+        demanded = [
+            min(fewest, min_agreeing_views(int(m), p, VOTE, PATCH)) for p in _RATES.tolist()
+        ]
+        log -= np.logaddexp.reduce(np.where(n[:, None] >= demanded, log, -np.inf), axis=0)
+        total += times[rows] @ log[pairs[1][rows] - 2]
     return float(_RATES[total.argmax()])
 
 
@@ -75,7 +81,9 @@ def _log_sets(m: IntArray, n: IntArray, p: F64, tolerance: float, patch: float) 
     q3 = min(1.0, np.pi * tolerance**2 / patch**2)
     n_ = n[:, None].astype(np.float64)
     ways = log_choose(m, n)[:, None]
-    chance = ways + n_ * np.log1p(-p) + np.log(q2) + (n_ - 2) * np.log(q3)
+    # all of them wrong, or all but one: a right one meets wrong ones as easily
+    chance = ways + (n_ - 1) * np.log1p(-p) + np.log1p((n_ - 1) * p)
+    chance += np.log(q2) + (n_ - 2) * np.log(q3)
     right = ways + n_ * np.log(p) + (m[:, None] - n_) * np.log1p(-p)
     return chance, right
 

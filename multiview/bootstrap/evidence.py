@@ -16,6 +16,7 @@ from multiview.bootstrap.anatomy import (
     BONE_SHARE,
     HAND_BONES,
     beyond_range,
+    bone_scales,
     bone_vectors,
     hand_scale,
     is_hand,
@@ -54,6 +55,8 @@ CUES = {
 
 # A point takes two views, so that two disjoint points take four.
 _HALVES = 4
+# Confidences that differ by less do not differ.
+_SAME = 0.01
 # No distance is told more finely than this share of a hand.
 _FINE = 0.002
 
@@ -137,12 +140,12 @@ def hand_sizes(points: Points3D) -> F64:
     """
     if not is_hand(points.skeleton):
         return np.full(points.valid.shape[:2], _longest_chain(points))
-    own = hand_scale(points.xyz_world)
-    out = own.copy()
-    for h in range(own.shape[1]):
-        known = np.isfinite(own[:, h])
-        some = own[:, h][known] if known.any() else own[np.isfinite(own)]
-        out[~known, h] = np.median(some) if some.size else np.nan
+    out, every = hand_scale(points.xyz_world), bone_scales(points.xyz_world)
+    whole = float(median_of(every.ravel()))
+    for h in range(out.shape[1]):
+        unknown = ~np.isfinite(out[:, h])
+        usual = float(median_of(out[:, h] if not unknown.all() else every[:, h].ravel()))
+        out[unknown, h] = usual if np.isfinite(usual) else whole
     return out
 
 
@@ -207,18 +210,23 @@ class _Scene:
 
     def halves(self) -> F64:
         """Distance of the points that every other view and the rest make."""
-        xy = self.rig.undistort(self.of(self.dets.xy_px))
-        order = np.cumsum(self.inlier, axis=0) % 2
-        R, t = self.rig.cam_from_world
-        one, two = (dlt(R, t, xy, self.inlier & (order == o)) for o in (0, 1))
-        apart = np.linalg.norm(one - two, axis=-1) / self.size
-        return np.where(self.agree >= _HALVES, np.log(apart + _FINE), np.nan)
+        out = np.full(self.agree.shape, np.nan)
+        rows = np.flatnonzero(self.agree >= _HALVES)
+        if rows.size:
+            xy, inlier = self.rig.undistort(self.of(self.dets.xy_px)[:, rows]), self.inlier[:, rows]
+            order = np.cumsum(inlier, axis=0) % 2
+            R, t = self.rig.cam_from_world
+            one, two = (dlt(R, t, xy, inlier & (order == o)) for o in (0, 1))
+            out[rows] = np.log(np.linalg.norm(one - two, axis=-1) / self.size[rows] + _FINE)
+        return out
 
     def rivals(self) -> F64:
         """Largest set of views that agree with one another but not with the point."""
         xy = self.rig.undistort(self.of(self.dets.xy_px))
         rest = np.where((self.seen & ~self.inlier)[..., None], xy, np.nan)
-        near = float(np.nanmedian(self.size)) if self.size.size else 1.0
+        near = float(median_of(self.size))
+        if not np.isfinite(near):
+            return np.full(self.agree.shape, np.nan)
         tolerance = Tolerance(length=_NEAR * near, norm=np.zeros(len(xy)))
         vote = vote_groups(
             *self.rig.cam_from_world, rest[:, :, None], np.zeros(1, np.int64), tolerance
@@ -227,6 +235,9 @@ class _Scene:
 
     def doubt(self) -> F64:
         conf = np.where(self.inlier, self.of(self.dets.conf), 0.0).sum(0) / self.agree
+        said = self.dets.conf[self.dets.valid]
+        if not said.size or np.ptp(said) <= _SAME:
+            return np.full(conf.shape, np.nan)  # a detector that says the same of all says nothing
         return _odds(1 - conf, conf, 0.02)
 
     def other_side(self) -> F64:

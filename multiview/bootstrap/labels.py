@@ -112,7 +112,7 @@ def pseudo_labels(
         sigma_px=sigma,
         keep=keep,
         iteration=iteration,
-        source=dets.source,
+        source=f"{dets.source}; smoothed: {points.smoothing}" if points.smoothing else dets.source,
         rig_digest=points.rig_digest,
         camera_names=points.camera_names,
         frame_ids=points.frame_ids,
@@ -131,8 +131,8 @@ def _right(points: Points3D, use: NDArray[np.bool_]) -> F64:
     side = np.broadcast_to(said, (frames, hands))
     if (said == 0).any() and is_hand(points.skeleton):
         xyz = np.where(use[..., None], points.xyz_world, np.nan)
-        reading = read_shapes(xyz.reshape(-1, k, 3), side.ravel())
-        side = np.where(np.isfinite(reading.finger_gain), reading.side, 0).reshape(frames, hands)
+        reading = read_shapes(xyz.reshape(-1, k, 3), side.ravel(), swaps=False)
+        side = np.where(np.isfinite(reading.mirror_gain), reading.side, 0).reshape(frames, hands)
         side = np.where(said == 0, side, said)
     return np.where(use.any(-1) & (side != 0), (side + 1) / 2, np.nan)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from multiview._shapes import F64, BoolArray, IntArray
-from multiview.bootstrap.risk import LabelRisk, RiskConfig, RiskModel, load_risk_model
+from multiview.bootstrap.risk import Count, LabelRisk, RiskConfig, load_risk_model
 
 __all__ = ["SURE", "Acceptance", "Promise", "counted_bound", "upper_bound"]
 
@@ -37,7 +38,7 @@ class Acceptance:
     smallest: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Promise:
     """A rate of false labels to be kept.
 
@@ -51,12 +52,15 @@ class Promise:
         What the promise rests on.
     need
         Labels without which a hand is not kept at all.
+    counts
+        Labels of this take that were looked at; what was counted elsewhere then has no say.
     """
 
     risk: LabelRisk
     target: float
     config: RiskConfig
     need: int
+    counts: tuple[Count, ...] = ()
 
     def keep(self, eligible: BoolArray) -> Acceptance:
         """Keep as many labels as the promise allows, the safest first.
@@ -109,7 +113,7 @@ class Promise:
         best = [p[: self.need] for p in parts if len(p) >= self.need]
         return sorted(best, key=lambda p: float(self._mean[p].mean()))
 
-    @property
+    @cached_property
     def _mean(self) -> F64:
         return np.asarray(self.risk.draws.mean(0))
 
@@ -120,10 +124,10 @@ class Promise:
         """Bound of the mean risk of the first 1, 2, ... labels; never falling."""
         means = np.cumsum(self.risk.draws[:, rows], axis=1) / np.arange(1, len(rows) + 1)
         upper = np.quantile(means, SURE, axis=0)
-        if self.config.basis == "counted":
-            model = load_risk_model(self.config.model)
+        if self.counts or self.config.basis == "counted":
+            counts = self.counts or load_risk_model(self.config.model).counts
             worst = np.maximum.accumulate(self._mean[rows])
-            upper = np.maximum(upper, counted_bound(model, worst))
+            upper = np.maximum(upper, counted_bound(counts, worst))
         return np.asarray(np.maximum.accumulate(upper))
 
     def _accepted(self, rows: IntArray, eligible: BoolArray) -> Acceptance:
@@ -138,15 +142,15 @@ class Promise:
         )
 
 
-def counted_bound(model: RiskModel, threshold: F64) -> F64:
+def counted_bound(counts: tuple[Count, ...], threshold: F64) -> F64:
     """Upper bound of the false rate of labels up to a risk, by counting alone.
 
-    Counted at the next threshold of the model; 95 % for all thresholds together (Bonferroni).
+    Counted at the next threshold of the counts; 95 % for all thresholds together (Bonferroni).
     """
-    level = 1 - (1 - SURE) / max(len(model.counts), 1)
-    counts = sorted(model.counts, key=lambda c: c.risk)
-    bounds = [upper_bound(c.false, c.labels, c.together, level) for c in counts]
-    at = np.searchsorted([c.risk for c in counts], threshold)
+    level = 1 - (1 - SURE) / max(len(counts), 1)
+    ordered = sorted(counts, key=lambda c: c.risk)
+    bounds = [upper_bound(c.false, c.labels, c.together, level) for c in ordered]
+    at = np.searchsorted([c.risk for c in ordered], threshold)
     return np.asarray(np.array([*bounds, 1.0])[at])
 
 

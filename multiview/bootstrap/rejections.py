@@ -15,6 +15,7 @@ from multiview.bootstrap.anatomy import (
     HAND_BONES,
     beyond_range,
     bone_vectors,
+    is_hand,
     joint_angles,
     median_of,
 )
@@ -262,7 +263,8 @@ def mirrored(points: Points3D, signs: IntArray, least: float) -> Rejection:
         Log likelihood that the other side must gain.
     """
     shape = points.valid.shape
-    reading = read_shapes(points.xyz_world.reshape(-1, *shape[2:], 3), signs.ravel())
+    xyz = points.xyz_world.reshape(-1, *shape[2:], 3)
+    reading = read_shapes(xyz, signs.ravel(), swaps=False)
     return Rejection(
         name="left-right",
         mask=_whole((reading.mirror_gain > least).reshape(shape[:2]), points),
@@ -328,8 +330,10 @@ def hidden_views(points: Points3D, rig: Rig, bodies: tuple[F64, F64] | None = No
     frames, hands, k = points.valid.shape
     out = np.zeros((len(rig.cameras), frames, hands), np.bool_)
     for h in range(hands):
-        ends, radius = flesh_of_hands(np.delete(points.xyz_world, h, axis=1))
-        ends, radius = ends.reshape(frames, -1, 2, 3), radius.reshape(frames, -1)
+        ends, radius = np.empty((frames, 0, 2, 3)), np.empty((frames, 0))
+        if is_hand(points.skeleton):
+            ends, radius = flesh_of_hands(np.delete(points.xyz_world, h, axis=1))
+            ends, radius = ends.reshape(frames, -1, 2, 3), radius.reshape(frames, -1)
         if bodies is not None:
             ends = np.concatenate([ends, bodies[0]], axis=1)
             radius = np.concatenate([radius, bodies[1]], axis=1)

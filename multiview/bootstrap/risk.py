@@ -43,6 +43,9 @@ __all__ = [
 ]
 
 SHIPPED = "data/label_risk.yaml"
+# What a detector says of itself lowers the risk no further than in the fitted captures: others are
+# sure of everything. Standard deviations below the mean, where 2 % of labels lie.
+LEAST_DOUBT = -2.0
 
 
 class Count(Config):
@@ -177,6 +180,8 @@ def risk_of_cues(model: RiskModel, cues: F64) -> F64:
     """
     columns = [list(CUES).index(name) for name in model.cues]
     z = (cues[:, columns] - np.array(model.mean)) / np.array(model.sd)
+    told = [i for i, name in enumerate(model.cues) if name == "conf"]
+    z[:, told] = np.maximum(z[:, told], LEAST_DOUBT)
     W = np.array(model.weights)
     return np.asarray(W[:, 1:] @ np.where(np.isfinite(z), z, 0.0).T + W[:, :1])
 
@@ -204,8 +209,10 @@ def estimate_risk(
     model = load_risk_model(config.model)
     rate = hit_rate(evidence.candidates, evidence.agree)
     heldout = _heldout_rate(evidence, model.wrong)
-    chance = _chance_and_noise(evidence, rate, model.wrong)
-    shift = 0.0
+    assumed = rate if np.isfinite(rate) else 0.5
+    chance = chance_risk(evidence.candidates, evidence.agree, assumed)
+    noise = _noise(evidence, model.wrong, own=config.errors == "independent")
+    chance, shift = 1 - (1 - chance) * (1 - noise), 0.0
     if config.errors == "agreeing":
         if np.isfinite(heldout):
             shift = max(0.0, _logit(heldout) - _logit(model.heldout))
@@ -213,6 +220,8 @@ def estimate_risk(
         draws = 1 - (1 - alike) * (1 - chance)
     else:
         draws = chance[None]
+    # of what cannot be told, the worst is assumed
+    draws = np.where(np.isfinite(draws), draws, 1.0)
     risk = np.full(shape, np.nan)
     risk[tuple(evidence.index.T)] = draws.mean(0)
     return LabelRisk(
@@ -231,11 +240,16 @@ def _heldout_rate(evidence: Evidence, wrong: float) -> float:
     return float((evidence.heldout[told] > wrong).mean()) if told.any() else float("nan")
 
 
-def _chance_and_noise(evidence: Evidence, rate: float, wrong: float) -> F64:
-    from scipy.stats import chi2
+def _noise(evidence: Evidence, wrong: float, *, own: bool) -> F64:
+    """Probability that noise alone carries the point too far.
 
-    assumed = rate if np.isfinite(rate) else 0.5
-    chance = chance_risk(evidence.candidates, evidence.agree, assumed)
-    # the largest standard deviation in every direction: at least the probability of the ellipsoid
-    noise = chi2.sf((wrong / np.maximum(evidence.z, 1e-12)) ** 2, 3)
-    return np.asarray(1 - (1 - chance) * (1 - noise))
+    By its largest standard deviation in every direction, which is at least the ellipsoid's
+    probability. With ``own`` the deviation is one told by the point's few residuals (F instead of
+    chi-square tails): wrong detections near a point hide among its agreeing views.
+    """
+    from scipy.stats import chi2, f
+
+    square = (wrong / np.maximum(evidence.z, 1e-12)) ** 2
+    if own:
+        return np.asarray(f.sf(square / 3, 3, np.maximum(2 * evidence.agree - 3, 1)))
+    return np.asarray(chi2.sf(square, 3))

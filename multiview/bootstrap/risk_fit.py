@@ -20,6 +20,7 @@ DRAWS = 60
 # Thresholds at which labels are counted.
 THRESHOLDS = (0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 DIGITS = 4
+_CONSTANT = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +157,8 @@ def _model(
     cues = np.concatenate([c.evidence.cues for c in captures])
     y = np.concatenate([c.wrong for c in captures]).astype(np.float64)
     group = np.concatenate([c.group + 10**6 * i for i, c in enumerate(captures)])
-    mean, sd = np.nanmean(cues, axis=0), np.nanstd(cues, axis=0) + 1e-9
+    mean, sd = np.nanmean(cues, axis=0), np.nanstd(cues, axis=0)
+    sd = np.where(sd > _CONSTANT, sd, 1.0)  # a cue that never changed says nothing
     z = (cues - mean) / sd
     z = np.where(np.isfinite(z), z, 0.0)
     rows = [_logistic(z, y, np.ones(len(y)))]

@@ -18,7 +18,8 @@ from multiview.bootstrap.diversity import farthest_clusters, stratified_order
 from multiview.bootstrap.evidence import Evidence, gather_evidence, heldout_spread
 from multiview.bootstrap.promise import Acceptance, Promise
 from multiview.bootstrap.rejections import Rejection
-from multiview.bootstrap.risk import LabelRisk, RiskConfig, estimate_risk
+from multiview.bootstrap.risk import Count, LabelRisk, RiskConfig, estimate_risk
+from multiview.bootstrap.risk_fit import count_labels
 from multiview.bootstrap.score import frame_scores
 from multiview.bootstrap.shape import read_shapes
 from multiview.config import Config
@@ -56,7 +57,7 @@ class SelectConfig(Config):
         Degrees that a joint may be beyond its range.
     swap_gain
         Log likelihood by which exchanged fingers or the mirrored hand must explain the points
-        better: at 1 they are e times as likely.
+        better: at 3 they are twenty times as likely.
     max_heldout
         Root mean square distance of held-out views from the point of the others, in hand sizes.
     distal
@@ -75,7 +76,7 @@ class SelectConfig(Config):
     max_speed: float = Field(12.0, gt=0)
     max_bone_change: float = Field(0.25, gt=0)
     joint_slack_deg: float = Field(15.0, ge=0)
-    swap_gain: float = Field(1.0, ge=0)
+    swap_gain: float = Field(3.0, ge=0)
     max_heldout: float = Field(0.1, gt=0)
     distal: bool = True
     risk: RiskConfig = RiskConfig()
@@ -137,6 +138,7 @@ def select_labels(
     allow_unvoted: bool = False,
     subjects: IntArray | None = None,
     bodies: tuple[F64, F64] | None = None,
+    verdicts: tuple[IntArray, BoolArray] | None = None,
 ) -> Selection:
     """Choose labels: reject keypoints and hands, keep the promise, take the best.
 
@@ -158,6 +160,9 @@ def select_labels(
         Whose hands are in each frame, shape (F,); by default one person's.
     bodies
         Capsules that may hide hands, as `multiview.bootstrap.rejections.hidden_views` takes them.
+    verdicts
+        Keypoints that a person looked at: frame, hand, keypoint (N, 3), and which are wrong (N,).
+        A promise then also rests on counting them.
 
     Returns
     -------
@@ -171,7 +176,7 @@ def select_labels(
     if subjects is None:
         subjects = np.zeros(len(points.frame_ids), np.int64)
     found = [_unvoted(points)] if not allow_unvoted else []
-    found += take.rejections(subjects)
+    found += take.rejections(subjects, 2 if allow_unvoted else 0)
     if config.distal:
         bad = _any([r.mask for r in found if r.name in _JOINTS], points.valid)
         found.append(rules.distal_to(points, bad, points.skeleton))
@@ -180,7 +185,8 @@ def select_labels(
     promise, smallest = None, float("nan")
     if max_false_label_rate is not None:
         need = int(np.ceil(config.min_keypoints * left.shape[-1]))
-        promise = Promise(risk, max_false_label_rate, config.risk, max(need, 1))
+        counts = _counts(risk, verdicts)
+        promise = Promise(risk, max_false_label_rate, config.risk, max(need, 1), counts)
         acceptance = promise.keep(left)
         found.append(_risky(left, acceptance, max_false_label_rate))
         left, smallest = acceptance.keep, acceptance.smallest
@@ -202,10 +208,11 @@ class _Take:
     config: SelectConfig
     evidence: Evidence
 
-    def rejections(self, subjects: IntArray) -> list[Rejection]:
+    def rejections(self, subjects: IntArray, views: int) -> list[Rejection]:
+        """Ask every rule; ``views`` of a point are enough where that is not 0."""
         points, config = self.points, self.config
         found = [
-            rules.few_inliers(points, config.min_inliers),
+            rules.few_inliers(points, min(config.min_inliers, views or config.min_inliers)),
             rules.low_confidence(points, self.dets, config.min_confidence),
             rules.odd_velocity(points, self.times, self.evidence.size, config.max_speed),
             rules.views_disagree(points, self.spread, config.max_heldout),
@@ -245,7 +252,7 @@ class _Take:
     def side(self) -> IntArray:
         shape = self.points.valid.shape
         xyz = self.points.xyz_world.reshape(-1, *shape[2:], 3)
-        return read_shapes(xyz, 0).side.reshape(shape[:2])
+        return read_shapes(xyz, 0, swaps=False).side.reshape(shape[:2])
 
     def finish(
         self,
@@ -327,6 +334,15 @@ def _any(masks: list[BoolArray], valid: BoolArray) -> BoolArray:
     for mask in masks:
         out |= mask
     return out
+
+
+def _counts(risk: LabelRisk, verdicts: tuple[IntArray, BoolArray] | None) -> tuple[Count, ...]:
+    if verdicts is None:
+        return ()
+    index, wrong = verdicts
+    value = risk.risk[tuple(index.T)]
+    known = np.isfinite(value)
+    return count_labels(value[known], wrong[known], index[known, 0])
 
 
 def _unvoted(points: Points3D) -> Rejection:

@@ -54,7 +54,8 @@ class Reading:
     ----------
     finger_gain
         By how much (log likelihood) the best exchange of fingers explains the hand better than the
-        fingers as they are, shape (...); negative where they are fine, NaN where nothing is known.
+        fingers as they are, shape (...); negative where they are fine, NaN where nothing is known
+        or asked.
     exchanged
         Fingers (0 thumb to 4 little) that it moves, shape (..., 5).
     mirror_gain
@@ -136,7 +137,7 @@ def _term(z: F64) -> F64:
     return np.where(np.isfinite(z), np.minimum(z**2 / 2, _CAP), 0.5)
 
 
-def read_shapes(xyz: F64, sign: F64 | IntArray | int) -> Reading:
+def read_shapes(xyz: F64, sign: F64 | IntArray | int, *, swaps: bool = True) -> Reading:
     """Compare every hand with all exchanges of its fingers and with its mirror image.
 
     Parameters
@@ -145,6 +146,8 @@ def read_shapes(xyz: F64, sign: F64 | IntArray | int) -> Reading:
         Shape (N, 21, 3).
     sign
         Shape (N,) or one number: 1 right, -1 left, 0 not known (then the likelier side is taken).
+    swaps
+        Whether exchanges of fingers are asked too; most of the time goes there.
 
     Returns
     -------
@@ -155,7 +158,7 @@ def read_shapes(xyz: F64, sign: F64 | IntArray | int) -> Reading:
     sign = np.broadcast_to(np.asarray(sign, np.int64), xyz.shape[:1])
     own, mirror, best = (np.full(len(xyz), np.nan) for _ in range(3))
     which, told = np.zeros(len(xyz), np.int64), np.where(sign == 0, 1, sign)
-    framed = np.isfinite(xyz[:, [0, 5, 9, 13, 17]]).all((1, 2))
+    framed = np.isfinite(palm_axes(xyz)[1]).all(-1)
     enough = np.flatnonzero(np.isfinite(hand_scale(xyz)) & framed)
     for start in range(0, len(enough), _CHUNK):
         rows = enough[start : start + _CHUNK]
@@ -164,8 +167,9 @@ def read_shapes(xyz: F64, sign: F64 | IntArray | int) -> Reading:
         told[rows] = side
         own[rows] = np.where(side > 0, right, left)
         mirror[rows] = np.where(sign[rows] != 0, np.where(side > 0, left, right), own[rows])
-        cost = shape_costs(xyz[rows][:, source], side[:, None])[:, 1:]
-        which[rows], best[rows] = 1 + cost.argmin(1), cost.min(1)
+        if swaps:
+            cost = shape_costs(xyz[rows][:, source], side[:, None])[:, 1:]
+            which[rows], best[rows] = 1 + cost.argmin(1), cost.min(1)
     return Reading(
         finger_gain=own - best, exchanged=moved[which], mirror_gain=own - mirror, side=told
     )

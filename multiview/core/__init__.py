@@ -6,6 +6,7 @@ V views, F frames, H hands, K keypoints, coordinate; metres, pixels, radians, se
 NaN with confidence 0.
 """
 
+from multiview.core.bias import KeypointBias
 from multiview.core.boards import BoardTrack
 from multiview.core.cameras import Camera, Intrinsics, Pose, Rig
 from multiview.core.covariance import RigCovariance
@@ -23,6 +24,7 @@ __all__ = [
     "Detections",
     "HandSamples",
     "Intrinsics",
+    "KeypointBias",
     "Points3D",
     "Pose",
     "PseudoLabels",

@@ -63,9 +63,9 @@ class Detections:
     right
         Probability that the hand is a right one, shape (V, F, H); NaN where unknown.
     hands
-        Labels of axis H. ``("left", "right")`` when every view's slot h is the same hand;
-        empty while they are one image's candidates, best first, in no common order
-        (`multiview.association.assign_hands` orders them).
+        Labels of axis H. ``("left", "right")`` (with more hands ``left-1, right-1, left-2, ...``)
+        when every view's slot h is the same hand; empty while they are one image's candidates,
+        best first, in no common order (`multiview.association.assign_hands` orders them).
     size_wh
         Image size of every camera, pixels; empty where the source does not say. Triangulation
         refuses a rig calibrated at another size.
@@ -142,12 +142,17 @@ class Points3D:
         Reprojection error in every view that detected the keypoint, inlier or not, shape
         (V, F, H, K), recorded pixels; NaN elsewhere.
     voted
-        True where at least three views agree, so that a wrong one could be outvoted, shape
-        (F, H, K). A point of two views is geometry without a witness.
+        True where views from at least three places agree, so that a wrong one could be outvoted,
+        shape (F, H, K). A point of two views is geometry without a witness.
     frame_ids, camera_names, hands, skeleton
         As in the detections.
     rig_digest, unit
         The rig's, so that labels of another rig are noticed.
+    filled
+        Places that no triangulation stands behind but the path before and after, shape (F, H, K);
+        all False unless smoothing was asked to fill gaps.
+    smoothing
+        How the points were smoothed over time, in words; empty if they were not.
     """
 
     xyz_world: F64
@@ -161,14 +166,18 @@ class Points3D:
     skeleton: Skeleton
     rig_digest: str
     unit: str = "m"
+    filled: BoolArray = field(default_factory=lambda: np.zeros((0, 0, 0), np.bool_))
+    smoothing: str = ""
 
     def __post_init__(self) -> None:
+        filled = np.asarray(self.filled, np.bool_)
         arrays: dict[str, NDArray[Any]] = {
             "xyz_world": as_f64(self.xyz_world, "xyz_world"),
             "cov": as_f64(self.cov, "cov"),
             "err_px": as_f64(self.err_px, "err_px"),
             "inlier": np.asarray(self.inlier, np.bool_),
             "voted": np.asarray(self.voted, np.bool_),
+            "filled": filled if filled.size else np.zeros(np.shape(self.voted), np.bool_),
             "frame_ids": np.asarray(self.frame_ids, np.int64),
         }
         patterns = {
@@ -177,6 +186,7 @@ class Points3D:
             "inlier": "V F H K",
             "err_px": "V F H K",
             "voted": "F H K",
+            "filled": "F H K",
             "frame_ids": "F",
         }
         check_shapes("Points3D", {n: (arrays[n], p) for n, p in patterns.items()})

@@ -14,7 +14,16 @@ from multiview.core import Detections, Skeleton
 from multiview.errors import InputError
 from multiview.geometry.metrics import auc, auc_mmpose, pck, point_errors
 
-__all__ = ["HEAD_SHARE", "Matched", "Norm", "Truth2D", "figures_2d", "match_detections", "pck_of"]
+__all__ = [
+    "HEAD_SHARE",
+    "Matched",
+    "Norm",
+    "Truth2D",
+    "figures_2d",
+    "match_detections",
+    "nearest_hands",
+    "pck_of",
+]
 
 Norm = Literal["box", "head", "px"]
 # The hand's size from the head's, as in MPII evaluations: 0.7 of the head segment.
@@ -134,11 +143,8 @@ def match_detections(dets: Detections, truth: Truth2D) -> Matched:
     """
     dets, truth = _common(dets, truth)
     distance = point_errors(dets.xy_px[:, :, None], truth.xy_px[:, :, :, None])  # V F Ht Hd K
-    shared = np.isfinite(distance)
-    cost = np.where(shared, distance, 0).sum(-1) / np.maximum(shared.sum(-1), 1)
     side = truth.side_px[..., None]
-    cost = np.where(shared.any(-1) & (cost <= side), cost, np.inf)
-    pick = _assign(cost)
+    pick = nearest_hands(distance, side)
     found = pick >= 0
     error = np.take_along_axis(distance, np.maximum(pick, 0)[..., None, None], axis=3)[..., 0, :]
     return Matched(
@@ -150,8 +156,26 @@ def match_detections(dets: Detections, truth: Truth2D) -> Matched:
     )
 
 
-def _assign(cost: F64) -> IntArray:
-    """Pick the detection of every true hand, (V, F, Ht); -1 for none. Most pairs, least cost."""
+def nearest_hands(distance: F64, side_px: F64) -> IntArray:
+    """Pick the detection of every true hand: most pairs, least mean distance.
+
+    Parameters
+    ----------
+    distance
+        Of keypoints, every true hand against every detection, shape (V, F, Ht, Hd, K); NaN where
+        either is missing.
+    side_px
+        Longer side of the true hands' boxes, shape (V, F, Ht, 1): what is farther off, in the
+        mean, is none of this hand.
+
+    Returns
+    -------
+    IntArray
+        Shape (V, F, Ht); -1 for none.
+    """
+    shared = np.isfinite(distance)
+    cost = np.where(shared, distance, 0).sum(-1) / np.maximum(shared.sum(-1), 1)
+    cost = np.where(shared.any(-1) & (cost <= side_px), cost, np.inf)
     pick = np.full(cost.shape[:3], -1)
     possible = np.isfinite(cost)
     for v, f in np.argwhere(possible.any((-1, -2))):

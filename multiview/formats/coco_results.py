@@ -171,7 +171,8 @@ def _lists(path: Path, n: int, result: dict[str, Any]) -> list[tuple[float, Any]
         return [(right, xyc) for right, xyc in found if (xyc[:, 2] > 0).any()]
     if not result.get("keypoints"):
         return []
-    right = {"left": 0.0, "right": 1.0}.get(str(result.get("hand")), float("nan"))
+    side = str(result.get("hand")).partition("-")[0]  # "left-2" where there are several
+    right = {"left": 0.0, "right": 1.0}.get(side, float("nan"))
     return [(right, triples(result["keypoints"], None, where))]
 
 

@@ -1,7 +1,8 @@
 """3D keypoints as a long Parquet table: one row a frame, hand and keypoint.
 
 Columns: ``frame``, ``hand``, ``keypoint``, ``x y z`` (rig unit), ``cov_xx cov_xy cov_xz cov_yy
-cov_yz cov_zz``, ``voted``, and per camera ``inlier:<camera>``, ``err_px:<camera>``.
+cov_yz cov_zz``, ``voted``, ``filled`` (absent in older files), and per camera
+``inlier:<camera>``, ``err_px:<camera>``. The schema's ``smoothing`` says how points were smoothed.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def write_points(points: Points3D, path: str | Path, about: dict[str, Any] | Non
         **{axis: xyz[:, i] for i, axis in enumerate("xyz")},
         **{f"cov_{n}": cov[:, i, j] for n, i, j in zip(COV, ROW, COL, strict=True)},
         "voted": points.voted.ravel(),
+        "filled": points.filled.ravel(),
     }
     for v, camera in enumerate(points.camera_names):
         columns[f"inlier:{camera}"] = points.inlier[v].ravel()
@@ -53,6 +55,7 @@ def write_points(points: Points3D, path: str | Path, about: dict[str, Any] | Non
         "frames": points.frame_ids.tolist(),
         "rig_digest": points.rig_digest,
         "unit": points.unit,
+        "smoothing": points.smoothing,
         "skeleton": skeleton_to_dict(points.skeleton),
         "about": about or {},
     }
@@ -93,4 +96,6 @@ def _points3d(c: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Points3D:
         skeleton=skeleton,
         rig_digest=meta["rig_digest"],
         unit=meta["unit"],
+        filled=c.get("filled", np.zeros(c["voted"].shape)).astype(np.bool_).reshape(shape),
+        smoothing=meta.get("smoothing", ""),
     )

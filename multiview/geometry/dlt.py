@@ -49,6 +49,7 @@ def dlt(R: F64, t: F64, xy_norm: F64, use: NDArray[np.bool_] | None = None) -> F
     return X[:, :3] / w[:, None]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # rays along a picture's plane, far beyond a lens
 def pair_points(R: F64, t: F64, xy_norm: F64, pairs: tuple[NDArray[np.intp], ...]) -> F64:
     """Triangulate every point from every pair of views: hypotheses for the vote.
 

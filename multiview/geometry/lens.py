@@ -31,6 +31,8 @@ CONVERGED = 1e-12
 # Radii (tangents of the field angle) at which a radial curve is sampled; 1.5 rad is 86 degrees.
 TABLE_SIZE = 2048
 MAX_FIELD_ANGLE = 1.5
+# Numbers too large for a polynomial are beyond every lens's field: NaN, and no cause for a warning.
+_quiet = np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
 
 
 def _padded(dist: F64) -> F64:
@@ -105,6 +107,7 @@ def distort_jacobian(xy_norm: F64, dist: F64, model: str = "brown") -> tuple[F64
     return _stacked(parts)
 
 
+@_quiet
 def distort_parts(x: F64, y: F64, dist: F64, model: str = "brown") -> tuple[F64, ...]:
     """Apply a lens to coordinates given apart, which keeps large problems in the cache.
 
@@ -173,6 +176,7 @@ def _fisheye(x: F64, y: F64, dist: F64) -> tuple[F64, ...]:
     return x * factor, y * factor, by_x, mixed, mixed, by_y
 
 
+@_quiet
 def undistort(xy_dist: F64, dist: F64, model: str = "brown") -> F64:
     """Invert `distort` to float64 accuracy by Newton's method with the analytic Jacobian.
 

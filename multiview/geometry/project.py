@@ -12,7 +12,8 @@ __all__ = ["project", "project_jacobian", "unproject"]
 
 def _in_front(xyz_cam: F64) -> tuple[F64, F64]:
     z = np.where(xyz_cam[..., 2] > 0, xyz_cam[..., 2], np.nan)
-    return xyz_cam[..., :2] / z[..., None], z
+    with np.errstate(over="ignore"):  # in the plane of the lens, nearly: beyond every field
+        return xyz_cam[..., :2] / z[..., None], z
 
 
 def project(xyz_cam: F64, K: F64, dist: F64, model: str = "brown") -> F64:
@@ -31,7 +32,9 @@ def project(xyz_cam: F64, K: F64, dist: F64, model: str = "brown") -> F64:
         Shape (..., 2), pixels; NaN behind the camera and beyond the lens's field.
     """
     xy_norm, _ = _in_front(xyz_cam)
-    return np.asarray(distort(xy_norm, dist, model) * np.diag(K)[:2] + K[:2, 2])
+    with np.errstate(over="ignore"):
+        xy = distort(xy_norm, dist, model) * np.diag(K)[:2] + K[:2, 2]
+    return np.asarray(np.where(np.isfinite(xy), xy, np.nan))
 
 
 def project_jacobian(xyz_cam: F64, K: F64, dist: F64, model: str = "brown") -> tuple[F64, F64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import comb, exp, lgamma, log, pi
+from math import lgamma, log, pi
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ __all__ = [
 
 # Points worked on at once where every one has a row for each parameter of the rig.
 RIG_BLOCK = 1000
+TINY = float(np.finfo(np.float64).tiny)
 
 
 def point_covariance(rig: Rig, xyz: F64, xy_px: F64, use: NDArray[np.bool_]) -> tuple[F64, float]:
@@ -113,8 +114,8 @@ def _rig_block(rig: Rig, xyz: F64, use: NDArray[np.bool_], sigma_px: F64) -> F64
     good = (use.sum(0) >= 2) & (np.linalg.cond(H) < 1e14)
     out = np.full((len(xyz), 3, 3), np.nan)
     moved = -np.linalg.inv(H[good]) @ pull[good]
-    n = len(moved)
-    by_rig = (moved.reshape(3 * n, -1) @ C.matrix).reshape(n, 3, -1)
+    n, size = len(moved), len(C.matrix)
+    by_rig = (moved.reshape(3 * n, size) @ C.matrix).reshape(n, 3, size)
     out[good] = by_rig @ np.swapaxes(moved, 1, 2)
     return out
 
@@ -169,13 +170,20 @@ def spurious_sets(
     points
         Points m that are judged together.
     """
+    if rate >= 1 or agree > n_views:
+        return 0.0
     q2 = min(1.0, 4 * sigma / width)
     # in logarithms: the volume of the ball of m distances in 2m dimensions
-    log_q3 = points * log(2 * pi * (points * sigma / width) ** 2) - lgamma(2 * points + 1)
-    q3 = exp(min(0.0, log_q3))
-    return sum(
-        comb(n_views, k) * (1 - rate) ** k * q2 * q3 ** (k - 2) for k in range(agree, n_views + 1)
-    )
+    reach = log(2 * pi) + 2 * log(max(points * sigma / width, TINY))
+    log_q3 = points * reach - lgamma(2 * points + 1)
+    log_q3 = min(0.0, max(log_q3, log(TINY)))
+    # by logarithms: binomials of a thousand views are no floats
+    factorial = np.cumsum(np.log(np.maximum(np.arange(n_views + 1), 1)))
+    k = np.arange(agree, n_views + 1)
+    terms = factorial[-1] - factorial[k] - factorial[n_views - k] + k * np.log1p(-rate)
+    terms += np.where(k > 2, (k - 2) * log_q3, 0.0)
+    with np.errstate(over="ignore", under="ignore"):
+        return float(q2 * np.exp(terms).sum())
 
 
 def min_agreeing_views(

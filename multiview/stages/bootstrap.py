@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from multiview.bootstrap.held_out import HeldOut
 from multiview.bootstrap.loop import best_round
 from multiview.capture import Capture, open_capture
+from multiview.evaluation.held_out import HeldOut
 from multiview.formats.atomic import write_text
 from multiview.models.card import load_card
 from multiview.progress import say

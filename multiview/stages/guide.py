@@ -60,13 +60,16 @@ class _Given:
         table = _table_of(folder, manifest, detections)
         rig = read_rig(folder / "rig.yaml")
         dets = read_detections(table)
+        ransac = parse_config(manifest["config"], TriangulationConfig, str(folder))
+        if not dets.hands:
+            dets, _ = assign_hands(dets, rig.select(dets.camera_names), ransac.max_hands)
         return cls(
             table=table,
             folder=folder,
-            dets=dets if dets.hands else assign_hands(dets, rig.select(dets.camera_names))[0],
+            dets=dets,
             points=read_points(folder / "points.parquet"),
             rig=rig,
-            ransac=parse_config(manifest["config"], TriangulationConfig, str(folder)),
+            ransac=ransac,
         )
 
 

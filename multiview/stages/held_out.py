@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from multiview._shapes import F64
-from multiview.bootstrap.held_out import HeldOut, LabelledPicture, score_detector
 from multiview.core import HandSamples
 from multiview.errors import InputError
+from multiview.evaluation.held_out import HeldOut, LabelledPicture, score_detector
 from multiview.formats.atomic import replacing
 from multiview.formats.datasets import Dataset, load_dataset
 from multiview.models.base import U8

@@ -12,7 +12,7 @@ from multiview.bootstrap.samples import samples_of
 from multiview.bootstrap.select import SelectConfig, select_labels
 from multiview.bootstrap.table import empty_selection
 from multiview.capture import Capture
-from multiview.core import Points3D
+from multiview.core import Points3D, PseudoLabels
 from multiview.errors import InputError
 from multiview.formats.coco import image_name, write_coco
 from multiview.formats.datasets.parquet import FILE as SAMPLES
@@ -20,8 +20,9 @@ from multiview.formats.detections_parquet import read_detections
 from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import read_rig
 from multiview.formats.samples_parquet import write_samples
+from multiview.formats.verdicts_csv import read_verdicts
 from multiview.progress import progress_bar, say
-from multiview.stage import Stage, file_digest
+from multiview.stage import MANIFEST, Stage, file_digest, read_manifest
 from multiview.stages.pictures import write_image, write_pictures
 from multiview.stages.select_report import (
     promise_words,
@@ -43,6 +44,7 @@ def run_label(
     *,
     select: SelectConfig | None = None,
     max_false_label_rate: float | None = None,
+    verified: Path | None = None,
     pictures: bool = True,
     video: bool = False,
     session: str = "",
@@ -68,6 +70,9 @@ def run_label(
         Which frames and keypoints are safe enough, and how many are wanted.
     max_false_label_rate
         Promised rate of false labels among those written; None: none.
+    verified
+        CSV of keypoints that a person looked at (`multiview.formats.verdicts_csv`): the promise
+        then also rests on counting them.
     pictures
         Write the labelled pictures: hard links where the take is a folder of JPEGs, extracted
         frames otherwise.
@@ -96,13 +101,10 @@ def run_label(
         "detections": file_digest(table),
         "points": file_digest(points_dir / "points.parquet"),
     }
-    if select.risk.model is not None:
-        inputs["risk_model"] = file_digest(select.risk.model)
-    options: dict[str, object] = {
-        "pictures": pictures,
-        "video": video,
-        "max_false_label_rate": max_false_label_rate,
-    }
+    given = {"verified": verified, "risk_model": select.risk.model}
+    inputs |= {name: file_digest(path) for name, path in given.items() if path is not None}
+    options: dict[str, object] = {"pictures": pictures, "video": video}
+    options |= {"max_false_label_rate": max_false_label_rate}
     options |= {"session": session, "subject": subject, "iteration": iteration}
     stage = Stage(
         "label", config.model_dump() | options | {"select": select.model_dump()}, inputs, out, force
@@ -111,7 +113,7 @@ def run_label(
         say(f"label: {out} is up to date")
         return out
     if not dets.hands:  # once, for labels, sheet and videos alike
-        dets, _ = assign_hands(dets, rig)
+        dets, _ = assign_hands(dets, rig, _hands_of(points_dir, points))
     with stage.cleared():
         selection = select_labels(
             points,
@@ -120,6 +122,7 @@ def run_label(
             select,
             max_false_label_rate=max_false_label_rate,
             allow_unvoted=config.allow_unvoted,
+            verdicts=None if verified is None else read_verdicts(verified, points),
         )
         if not selection.labels.any():
             raise empty_selection(selection)
@@ -145,17 +148,8 @@ def run_label(
     if video:
         with progress_bar() as progress:
             write_overlays(capture, dets, points, rig, stage.work / "overlay", progress)
-    sheet = take_sheet(capture, dets, points, rig)
-    write_image(sheet, stage.work / "contact_sheet.png")
-    kept = labels.keep.any(-1)
-    figures = {
-        "pictures": int(kept.sum()),
-        "hands": int(labels.keep.sum()),
-        "keypoints": int((labels.visibility > 0)[labels.keep].sum()),
-        "only_reprojected": float((labels.visibility == 1)[labels.keep].mean())
-        if labels.keep.any()
-        else 0.0,
-    }
+    write_image(take_sheet(capture, dets, points, rig), stage.work / "contact_sheet.png")
+    figures = _figures(labels)
     stage.finish(figures | selection_figures(selection))
     say(
         f"label: {figures['hands']} hands in {figures['pictures']} pictures, "
@@ -163,12 +157,26 @@ def run_label(
         f"-> {out / 'coco.json'}"
     )
     say(f"  {promise_words(selection, max_false_label_rate)}")
-    if not kept.any():
-        say(
-            "  no picture is kept: none shows enough of a selected hand; "
-            "lower --label.min-keypoints"
-        )
+    if not figures["pictures"]:
+        say("  no picture shows enough of a selected hand: lower --label.min-keypoints")
     return out
+
+
+def _hands_of(points_dir: Path, points: Points3D) -> int:
+    """Return how many hands at a time the detections were sorted into for the points."""
+    if not (points_dir / MANIFEST).exists():
+        return max(2, len(points.hands))
+    return int(read_manifest(points_dir).get("config", {}).get("max_hands", 2))
+
+
+def _figures(labels: PseudoLabels) -> dict[str, float]:
+    reprojected = (labels.visibility == 1)[labels.keep]
+    return {
+        "pictures": int(labels.keep.any(-1).sum()),
+        "hands": int(labels.keep.sum()),
+        "keypoints": int((labels.visibility > 0)[labels.keep].sum()),
+        "only_reprojected": float(reprojected.mean()) if reprojected.size else 0.0,
+    }
 
 
 def _check_capture(capture: Capture, points: Points3D) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -22,14 +23,19 @@ class Footage(Config):
 
     capture: Path
     rig: Path
+    name: str = ""
+    """Of the session, kept with every label; the take's folder by default."""
     sync: Literal["time", "index"] | None = None
     tolerance_s: float | None = None
     fps: float | None = None
 
-    @property
-    def name(self) -> str:
-        """Name of the session: the take's folder."""
-        return self.capture.name
+    @model_validator(mode="after")
+    def _named(self) -> Footage:
+        name = self.name or self.capture.name
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError(f"{name!r} cannot name a folder; give name: letters, digits, . _ -")
+        object.__setattr__(self, "name", name)
+        return self
 
 
 class LoopConfig(Config):

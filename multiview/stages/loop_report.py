@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from multiview.bootstrap.held_out import HeldOut
 from multiview.bootstrap.loop import best_round
+from multiview.evaluation.held_out import HeldOut
 from multiview.stage import MANIFEST, read_manifest
 from multiview.stages.loop_config import LoopConfig
 

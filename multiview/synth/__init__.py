@@ -7,6 +7,7 @@ in: the same seed gives the same capture. Errors invented here are not errors on
 from __future__ import annotations
 
 from multiview.synth.boards import board_motion, board_visibility, shutter_poses
+from multiview.synth.crowd import Crowd, join_candidates, pass_by
 from multiview.synth.hands import make_hand_motion
 from multiview.synth.noise import Observation, observe, occluded
 from multiview.synth.render import render_board
@@ -14,14 +15,17 @@ from multiview.synth.rigs import look_at, make_rig
 from multiview.synth.room import render_room
 
 __all__ = [
+    "Crowd",
     "Observation",
     "board_motion",
     "board_visibility",
+    "join_candidates",
     "look_at",
     "make_hand_motion",
     "make_rig",
     "observe",
     "occluded",
+    "pass_by",
     "render_board",
     "render_room",
     "shutter_poses",

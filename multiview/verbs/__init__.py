@@ -3,7 +3,7 @@
 from multiview.config import Config
 from multiview.verbs.bootstrap import Bootstrap
 from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
-from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Triangulate
+from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Smooth, Triangulate
 from multiview.verbs.dataset import (
     DatasetCheck,
     DatasetConvert,
@@ -12,7 +12,7 @@ from multiview.verbs.dataset import (
     DatasetSplit,
 )
 from multiview.verbs.detect import Detect
-from multiview.verbs.models import Convert, Models
+from multiview.verbs.models import Convert, Models, ModelsBias
 from multiview.verbs.plan import Plan
 from multiview.verbs.train import Train
 
@@ -27,6 +27,7 @@ VERBS: dict[str, type[Config]] = {
     "calib scene": CalibScene,
     "detect": Detect,
     "triangulate": Triangulate,
+    "smooth": Smooth,
     "label": Label,
     "dataset make": DatasetMake,
     "dataset convert": DatasetConvert,
@@ -39,5 +40,6 @@ VERBS: dict[str, type[Config]] = {
     "plan": Plan,
     "convert": Convert,
     "models": Models,
+    "models bias": ModelsBias,
     "demo": Demo,
 }

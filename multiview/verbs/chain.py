@@ -12,11 +12,12 @@ from multiview.bootstrap.labels import LabelConfig
 from multiview.bootstrap.select import SelectConfig
 from multiview.config import Config
 from multiview.core.boards import Origin
+from multiview.smoothing.config import SmoothingConfig
 from multiview.stages.solve_options import SolveOptions
 from multiview.triangulation import TriangulationConfig
 from multiview.verbs.options import CaptureOptions
 
-__all__ = ["Calibrate", "Demo", "Evaluate", "Init", "Label", "Triangulate"]
+__all__ = ["Calibrate", "Demo", "Evaluate", "Init", "Label", "Smooth", "Triangulate"]
 
 
 class Init(Config):
@@ -85,6 +86,9 @@ class Triangulate(Config):
     out: Path
     """Output folder: points.parquet, report.md."""
     ransac: TriangulationConfig = TriangulationConfig()
+    bias: Path | None = None
+    """Take the detector's lasting error off the points: a file of `multiview models bias`, which
+    says whom it was measured on. The report and the manifest say that it was done."""
     force: bool = False
     """Replace an older, different result."""
 
@@ -92,7 +96,43 @@ class Triangulate(Config):
         """Run the verb."""
         from multiview.stages.triangulate import run_triangulate
 
-        run_triangulate(self.detections, self.rig, self.out, self.ransac, force=self.force)
+        run_triangulate(
+            self.detections,
+            self.rig,
+            self.out,
+            self.ransac,
+            bias_path=self.bias,
+            force=self.force,
+        )
+
+
+class Smooth(Config):
+    """Smooth 3D keypoints over time, as much as the take itself shows to be right."""
+
+    points: Positional[Path]
+    """Folder of `triangulate`."""
+    out: Path
+    """Output folder: points.parquet, rig.yaml, report.md; `label` takes it as its points."""
+    detections: Path | None = None
+    """Folder of `detect`, or a detections table; by default those that were triangulated."""
+    rig: Path | None = None
+    """Rig file; by default the one in the folder of points."""
+    smooth: SmoothingConfig = SmoothingConfig()
+    force: bool = False
+    """Replace an older, different result."""
+
+    def run(self) -> None:
+        """Run the verb."""
+        from multiview.stages.smooth import run_smooth
+
+        run_smooth(
+            self.points,
+            self.out,
+            self.smooth,
+            detections=self.detections,
+            rig_path=self.rig,
+            force=self.force,
+        )
 
 
 class Label(Config):
@@ -109,6 +149,8 @@ class Label(Config):
     label: LabelConfig = LabelConfig()
     max_false_label_rate: float | None = Field(None, gt=0, lt=1)
     """Promise that at most this share of the labels is off by more than a tenth of the hand."""
+    verified: Path | None = None
+    """CSV of keypoints that you looked at (frame,hand,keypoint,wrong): promises count them."""
     select: SelectConfig = SelectConfig()
     pictures: bool = True
     """Write the labelled pictures too."""
@@ -130,6 +172,7 @@ class Label(Config):
             self.label,
             select=self.select,
             max_false_label_rate=self.max_false_label_rate,
+            verified=self.verified,
             pictures=self.pictures,
             video=self.video,
             force=self.force,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from multiview.errors import InputError
 from multiview.verbs.options import CaptureOptions, KeypointFileOptions, refuse_options
+
+if TYPE_CHECKING:
+    from multiview.capture import Capture
 
 __all__ = ["Detect"]
 
@@ -24,7 +27,8 @@ VALID = {
     "video": FILM,
     "camera": FILM,
     "take": RUN
-    | {"workers", "max_hands", "small_hands", "track", "no_track", "search_every", "input", "rig"},
+    | {"workers", "max_hands", "small_hands", "track", "no_track", "search_every", "input", "rig"}
+    | {"guided"},
     "guide": RUN | {"input", "guide", "guide_detections", "reread"},
     "precomputed": ALWAYS
     | {"max_hands", "input", "source", "format", "images", "keypoints", "trust_labels"},
@@ -91,6 +95,9 @@ class Detect(KeypointFileOptions):
     rig: Path | None = None
     """Takes: triangulate too, by this rig, into OUT-3d. Finished parts are triangulated while the
     next are detected (provisional figures), the whole take at the end."""
+    guided: bool = False
+    """With --rig: then look again where the 3D puts hands that were not found, into OUT-guided, and
+    triangulate both passes into OUT-guided-3d."""
     source: Annotated[Path | None, arg(name="from")] = None
     """With --detector precomputed: file or folder of 2D keypoints of another program."""
     guide: Path | None = None
@@ -113,7 +120,9 @@ class Detect(KeypointFileOptions):
         first = default_out(self.capture, kind)
         out = self.out or first
         if job == "guide":
-            self._guide(self.out or first.with_name(f"{first.name}-guided"))
+            assert self.guide is not None
+            second = self.out or first.with_name(f"{first.name}-guided")
+            self._guide(self.input.open(self.capture), self.guide, second)
         elif job == "precomputed":
             self._read(out)
         elif kind == "take":
@@ -159,8 +168,13 @@ class Detect(KeypointFileOptions):
     def _detect_take(self, out: Path) -> None:
         from multiview.stages.detect import run_detect
 
+        if self.guided and self.rig is None:
+            raise InputError(
+                "--guided needs 3D to be guided by", "add --rig RIG, or give --guide TRIANGULATED"
+            )
+        capture = self.input.open(self.capture)
         run_detect(
-            self.input.open(self.capture),
+            capture,
             out,
             detector=self.detector,
             runtime=self.runtime,
@@ -173,16 +187,28 @@ class Detect(KeypointFileOptions):
             force=self.force,
             **self._extra(),
         )
+        if self.rig is not None and self.guided:
+            self._detect_again(capture, out, self.rig)
 
-    def _guide(self, out: Path) -> None:
+    def _detect_again(self, capture: Capture, out: Path, rig: Path) -> None:
+        """Look where the 3D of a first pass says that a hand must be, and triangulate both."""
+        from multiview.stages.live import points_folder
+        from multiview.stages.triangulate import run_triangulate
+        from multiview.triangulation import TriangulationConfig
+
+        second = out.with_name(f"{out.name}-guided")
+        self._guide(capture, points_folder(out), second)
+        to, config = points_folder(second), TriangulationConfig()
+        run_triangulate(second, rig, to, config, force=self.force)
+
+    def _guide(self, capture: Capture, folder: Path, out: Path) -> None:
         """Look again where 3D says that a hand must be."""
         from multiview.guided import GuideConfig
         from multiview.stages.guide import run_guide
 
-        assert self.guide is not None
         run_guide(
-            self.input.open(self.capture),
-            self.guide,
+            capture,
+            folder,
             out,
             detections=self.guide_detections,
             detector=self.detector,

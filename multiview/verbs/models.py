@@ -12,7 +12,7 @@ from multiview.config import Config
 from multiview.errors import InputError
 from multiview.verbs.options import CaptureOptions, KeypointFileOptions, refuse_options
 
-__all__ = ["Convert", "Models"]
+__all__ = ["Convert", "Models", "ModelsBias"]
 
 
 class Convert(KeypointFileOptions):
@@ -129,4 +129,37 @@ class Models(Config):
             pictures=self.pictures,
             runtime=self.runtime or "cv2",
             provider=self.provider,
+        )
+
+
+class ModelsBias(Config):
+    """Measure what a detector gets wrong in all views alike, from a take with known 3D.
+
+    The result, for `triangulate --bias`, holds for the detector on hands and poses like these.
+    """
+
+    points: Positional[Path]
+    """Folder of `triangulate`."""
+    truth: Path
+    """npz with xyz_world (F, H, K, 3), metres."""
+    out: Path
+    """YAML file to write."""
+    truth_rig: Path | None = None
+    """The true cameras, if the worlds differ by a rigid motion."""
+    stretch: int = Field(30, ge=1)
+    """Frame sets that show one pose, or nearly: they count once."""
+    force: bool = False
+    """Replace a file that is there."""
+
+    def run(self) -> None:
+        """Run the verb."""
+        from multiview.stages.bias import run_bias
+
+        run_bias(
+            self.points,
+            self.truth,
+            self.out,
+            truth_rig=self.truth_rig,
+            stretch=self.stretch,
+            force=self.force,
         )

@@ -162,6 +162,9 @@ def test_points_are_the_same(take: Take, tmp_path: Path) -> None:
     assert points.valid.any()
     # a covariance is symmetric: its upper half is what is kept
     points = replace(points, cov=(points.cov + np.swapaxes(points.cov, -1, -2)) / 2)
+    filled = np.zeros_like(points.voted)
+    filled[3] = True
+    points = replace(points, filled=filled, smoothing="over time")
     equal(read_points(write_points(points, tmp_path / "p.parquet")), points)
 
 

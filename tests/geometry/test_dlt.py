@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,13 @@ def test_wrong_shape_names_field_and_both_shapes(scene: Scene) -> None:
     R, t, xy, _ = scene
     with pytest.raises(ShapeError, match=r"dlt\.t has shape \(4, 3\), expected \(V=5, 3\)"):
         dlt(R, t[:4], xy)
+
+
+def test_rays_along_the_picture_make_no_point_and_no_warning() -> None:
+    rig = make_rig(np.random.default_rng(0), 3)
+    xy = np.array([[1e300, 1.0], [0.1, 1e160], [1e160, -1e300], [0.0, 0.0]])
+    xy = np.stack([xy, xy[::-1], np.zeros((4, 2))])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xyz = pair_points(*rig.cam_from_world, xy, view_pairs(3))
+    assert not np.isinf(xyz).any()

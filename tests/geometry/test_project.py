@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,24 @@ def test_rig_stacks_views_and_refuses_another_number() -> None:
     assert rig.undistort(xy).shape == xy.shape
     with pytest.raises(ShapeError, match="3 cameras"):
         rig.undistort(xy[:2])
+
+
+HUGE = [1e12, 1e155, -1e300, 5e-324]
+
+
+@pytest.mark.parametrize("model", ["brown", "fisheye"])
+def test_numbers_no_lens_knows_are_missing_and_no_warning(model: str) -> None:
+    K = np.array([[1000.0, 0, 640], [0, 1000, 360], [0, 0, 1]])
+    dist = np.array([-0.2, 0.1, 0.01, -0.01])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for x in HUGE:
+            for y in HUGE:
+                seen = unproject(np.array([x, y]), K, dist, model)
+                assert np.isnan(seen).all() or np.abs(seen).max() < 15
+                # also in the plane of the lens, nearly
+                for z in (1.0, 1e-300, 1e300):
+                    xy = project(np.array([x, y, z]), K, dist, model)
+                    assert not np.isinf(xy).any()
+                    bare = project(np.array([x, y, z]), K, np.zeros(0))
+                    assert not np.isinf(bare).any()

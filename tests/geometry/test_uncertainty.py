@@ -216,3 +216,25 @@ def test_stricter_means_more_agreement() -> None:
     counts = [min_agreeing_views(20, 0.3, SIGMA, WIDTH, a) for a in (1, 0.1, 0.01, 1e-3, 1e-5)]
     assert counts == sorted(counts)
     assert counts[0] < counts[-1]
+
+
+def test_chance_agreements_are_the_sum_of_the_formula_and_of_any_number_of_views() -> None:
+    for n, agree, rate, sigma in ((2, 2, 0.5, 0.1), (31, 3, 0.2, 0.02), (200, 5, 0.9, 0.3)):
+        q2, q3 = min(1, 4 * sigma), min(1, np.pi * sigma**2)
+        terms = [comb(n, k) * (1 - rate) ** k * q2 * q3 ** (k - 2) for k in range(agree, n + 1)]
+        assert spurious_sets(n, agree, rate, sigma, 1.0) == pytest.approx(sum(terms), rel=1e-9)
+    assert spurious_sets(9, 3, 1.0, 0.1, 1.0) == 0
+    assert spurious_sets(9, 3, 0.5, 0.0, 1.0) == 0
+    # binomials of 2000 are no floats
+    assert 10 < min_agreeing_views(2000, 0.2, 0.02, 1.0) < 100
+
+
+def test_a_doubtful_rig_and_no_point_at_all() -> None:
+    rig = make_rig(np.random.default_rng(0), 3)
+    doubt = RigCovariance(
+        matrix=np.eye(18), pose=np.arange(18).reshape(3, 6), lens=np.full((3, 16), -1)
+    )
+    part = rig_part(
+        replace(rig, covariance=doubt), np.full((4, 3), np.nan), np.zeros((3, 4), bool), np.ones(3)
+    )
+    assert np.isnan(part).all()

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from multiview.bootstrap.held_out import LabelledPicture, score_detector
 from multiview.core import HAND_21
+from multiview.evaluation.held_out import LabelledPicture, score_detector
 from multiview.models.base import ImageHands
 
 PICTURE = np.zeros((100, 100, 3), np.uint8)

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from multiview._shapes import F64, BoolArray
+from multiview.evaluation.keypoints_2d import nearest_hands
 from multiview.geometry.metrics import auc, pck
 from multiview.models.base import U8, Detector
 
 __all__ = ["HeldOut", "LabelledPicture", "score_detector"]
 
-# A detected hand is the labelled one if half of its keypoints are nearer than this share of the
-# hand's box: beyond it lies another hand, or none.
-SAME_HAND = 0.5
 # Thresholds of the figures, and of the curve, in longer sides of the hand's box.
 SHARES = (0.05, 0.1, 0.2)
 CURVE = np.round(np.arange(0.01, 0.301, 0.01), 2)
@@ -137,16 +135,8 @@ def _error(found: F64, truth: F64, size: F64) -> F64:
 def _matched(found: F64, truth: F64, size: F64) -> F64:
     """Give every labelled hand the nearest found one, each once; NaN where none is near."""
     out = np.full(truth.shape, np.nan)
-    if not len(found):
-        return out
-    distance = np.linalg.norm(found[None] - truth[:, None], axis=-1)  # (N, M, K)
-    cost = np.full(distance.shape[:2], np.inf)
-    some = np.isfinite(distance).any(-1)
-    cost[some] = np.nanmedian(distance[some], axis=-1)
-    cost /= size[:, None]
-    nearest_first = np.argsort(cost, axis=None, kind="stable")
-    for n, m in np.stack(np.unravel_index(nearest_first, cost.shape), axis=1).tolist():
-        if cost[n, m] < SAME_HAND and np.isnan(out[n]).all():
-            out[n] = found[m]
-            cost[:, m] = np.inf
+    if len(found):
+        distance = np.linalg.norm(found[None] - truth[:, None], axis=-1)
+        pick = nearest_hands(distance[None, None], size[None, None, :, None])[0, 0]
+        out[pick >= 0] = found[pick[pick >= 0]]
     return out

@@ -1,0 +1,127 @@
+"""Does the loop gain on people, cameras and rooms it never saw? Three starts, rounds, seeds.
+
+Run from the repository's root, with the extra `train` installed::
+
+    python experiments/20-bootstrap/run.py [--quick] [--write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+from data import RENDERED, write_rig, write_truth
+
+from multiview.stage import provenance
+from multiview.stages.bootstrap import run_bootstrap
+from multiview.stages.loop_config import LoopConfig
+
+HERE = Path(__file__).parent
+FOOTAGE, HELD_OUT = "train12", "test8"
+STARTS = ("render", "manual", "mix")
+MANUAL_FRAMES = 12  # of multi10, ten views each: an afternoon of clicking
+MEASURES = ("crop_pck_0.1", "crop_pck_0.2", "crop_auc", "picture_pck_0.1", "detection_rate")
+TITLES = ("PCK@0.1", "PCK@0.2", "AUC 0-0.3", "PCK@0.1, bare picture", "hands found")
+
+
+def start_set(start: str, seed: int, out: Path) -> Path:
+    """Write the labelled start set: easy single views, a few frames of many views, or both."""
+    rng = np.random.default_rng([seed, 20])
+    with np.load(RENDERED / "multi10" / "truth.npz") as truth:
+        frames = len(truth["side"])
+    manual = sorted(rng.choice(frames, MANUAL_FRAMES, replace=False).tolist())
+    parts = {
+        "render": {"start4": None},
+        "manual": {"multi10": manual},
+        "mix": {"start4": None, "multi10": manual},
+    }
+    return write_truth(parts[start], out / f"start-{start}-{seed}")
+
+
+def plan(start: str, seed: int, out: Path, options: argparse.Namespace) -> LoopConfig:
+    """Write down one run of the loop."""
+    given = {
+        "takes": [
+            {"capture": RENDERED / FOOTAGE / "images", "rig": write_rig(FOOTAGE, out / "rig.yaml")}
+            | {"name": FOOTAGE, "sync": "index", "fps": 1.0}
+        ],
+        "held_out": write_truth({HELD_OUT: None}, out / "held-out"),
+        "start": start_set(start, seed, out),
+        "detector": "start",
+        "rounds": options.rounds,
+        # every fourth frame is another person in another pose: no motion to judge
+        "select": {"max_speed": 1e6},
+        "train": {
+            "arch": "mediapipe",
+            "mediapipe": {"network": "mediapipe-lite"},
+            "steps": options.steps,
+            "validate_every": max(25, options.steps // 6),
+            "seed": seed,
+        },
+        "stop": {"patience": options.rounds},
+    }
+    return LoopConfig.model_validate(given)
+
+
+def figures_of(folder: Path) -> list[dict[str, float]]:
+    """Held-out figures of every detector of a run, by round."""
+    found = sorted(folder.glob("round-*/held-out/manifest.json"), key=lambda p: p.parts[-3])
+    return [json.loads(path.read_text())["figures"] for path in found]
+
+
+def table(runs: dict[str, list[list[dict[str, float]]]]) -> list[str]:
+    """Mean over seeds, and their range, for every start and round."""
+    lines = ["| start | round | seeds | " + " | ".join(TITLES) + " |"]
+    lines.append("| --- | ---: | ---: |" + " ---: |" * len(TITLES))
+    for start, seeds in runs.items():
+        for number in range(min(map(len, seeds))):
+            cells = []
+            for name in MEASURES:
+                values = np.array([seed[number][name] for seed in seeds])
+                spread = f" ({values.min():.3f}-{values.max():.3f})" if len(values) > 1 else ""
+                cells.append(f"{values.mean():.3f}{spread}")
+            lines.append(f"| {start} | {number} | {len(seeds)} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def main() -> None:
+    """Run everything that is not there yet, print the table, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one start, one seed, two rounds")
+    parser.add_argument("--starts", nargs="+", default=STARTS, choices=STARTS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--out", type=Path, default=HERE / "runs")
+    parser.add_argument("--write", action="store_true", help="put the table into the README")
+    options = parser.parse_args()
+    if options.quick:
+        options.starts, options.seeds, options.rounds, options.steps = ("mix",), (0,), 2, 60
+    if not RENDERED.is_dir():
+        raise SystemExit(f"{RENDERED} is not there: set MULTIVIEW_SHARED to the shared folder")
+    began, runs = time.process_time(), {}
+    for start in options.starts:
+        runs[start] = []
+        for seed in options.seeds:
+            folder = options.out / f"{start}-{seed}-{options.steps}"
+            run_bootstrap(plan(start, seed, options.out, options), folder)
+            runs[start].append(figures_of(folder))
+    lines = table(runs)
+    about = ", ".join(f"{k} {v}" for k, v in provenance().items())
+    lines += ["", f"{options.steps} steps a training; {platform.processor() or 'CPU'}, {about};"]
+    lines.append(f"{time.process_time() - began:.0f} CPU s in this call.")
+    print("\n".join(lines))
+    if options.write:
+        readme = HERE / "README.md"
+        head, _, rest = readme.read_text().partition("<!-- results -->\n")
+        tail = rest.partition("<!-- end of results -->")[2]
+        body = "\n".join(lines)
+        readme.write_text(f"{head}<!-- results -->\n\n{body}\n\n<!-- end of results -->{tail}")
+
+
+if __name__ == "__main__":
+    main()

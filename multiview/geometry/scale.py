@@ -1,0 +1,102 @@
+"""How large what was filmed is, in the rig's own unit: the yardstick of all tolerances."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from multiview._shapes import F64
+from multiview.core import HAND_21, Rig, Skeleton
+from multiview.geometry.dlt import pair_points, view_pairs
+
+__all__ = ["bone_lengths", "hand_length", "subject_length"]
+
+# Hands that the scale of a take is measured on: the median of a few hundred is stable to 1 %.
+SCALE_SAMPLE = 200
+# Of hundreds of views that saw one, so many are asked: 190 pairs are enough for a median.
+SCALE_VIEWS = 20
+
+
+def subject_length(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> float:
+    """Measure a hand along its bones, anything else by the farthest two of its keypoints.
+
+    No rule says how other skeletons are built: programs list their bones in any order, or none.
+
+    Parameters
+    ----------
+    rig
+        V cameras.
+    xy_norm
+        Undistorted detections, shape (V, N, K, 2).
+    skeleton
+        Meaning of axis K.
+
+    Returns
+    -------
+    float
+        In rig units; 0 where no two views saw the same two keypoints.
+    """
+    if skeleton.keypoints == HAND_21.keypoints:
+        return hand_length(bone_lengths(rig, xy_norm, skeleton), skeleton)
+    # one position an instant, robust to half of the pairs; then distances, robust to half of those
+    xyz = [_median(pairs) for pairs in _instants(rig, xy_norm)]
+    if not xyz:
+        return 0.0
+    return max((_reach(np.stack(xyz), k) for k in range(len(skeleton.keypoints) - 1)), default=0.0)
+
+
+def _median(values: F64) -> F64:
+    """Median over the first axis of what is finite; NaN without anything."""
+    out = np.full(values.shape[1:], np.nan)
+    some = np.isfinite(values).any(0)
+    out[some] = np.nanmedian(values[:, some], axis=0)
+    return out
+
+
+def _reach(xyz: F64, k: int) -> float:
+    """Largest median distance of keypoint ``k`` from a later one, over instants (N, K, 3)."""
+    distance = _median(np.linalg.norm(xyz[:, k + 1 :] - xyz[:, k : k + 1], axis=-1))
+    return float(np.fmax.reduce(distance, initial=0.0))
+
+
+def _instants(rig: Rig, xy_norm: F64) -> list[F64]:
+    """Points of pairs of views (P, K, 3) at instants evenly over those that two views saw."""
+    seen = np.asarray(np.isfinite(xy_norm).all((-1, -2)), np.bool_)
+    if not (seen.sum(0) >= 2).any():
+        seen = np.asarray(np.isfinite(xy_norm[..., 0]).any(-1), np.bool_)
+    rows = np.flatnonzero(seen.sum(0) >= 2)
+    (R, t), out = rig.cam_from_world, []
+    for n in rows[np.linspace(0, len(rows) - 1, min(SCALE_SAMPLE, len(rows))).astype(int)]:
+        views = np.flatnonzero(seen[:, n])
+        views = views[np.linspace(0, len(views) - 1, min(SCALE_VIEWS, len(views))).astype(int)]
+        out.append(pair_points(R[views], t[views], xy_norm[views, n], view_pairs(len(views))))
+    return out
+
+
+def bone_lengths(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> F64:
+    """Median length of every bone over frames and pairs of views: robust to half of them.
+
+    Parameters
+    ----------
+    rig
+        V cameras.
+    xy_norm
+        Undistorted detections, shape (V, N, K, 2).
+    skeleton
+        Its edges are the bones; it may have none.
+
+    Returns
+    -------
+    F64
+        One length per edge, rig units; NaN for a bone that no two views saw.
+    """
+    a, b = np.array(skeleton.edges, np.int64).reshape(-1, 2).T
+    length = [np.linalg.norm(xyz[:, a] - xyz[:, b], axis=-1) for xyz in _instants(rig, xy_norm)]
+    return _median(np.concatenate([np.empty((0, len(a))), *length]))
+
+
+def hand_length(bones: F64, skeleton: Skeleton) -> float:
+    """Longest chain of bones from a root to a leaf: for a hand, wrist to middle tip."""
+    reach = np.zeros(len(skeleton.keypoints))
+    for (parent, child), length in zip(skeleton.edges, bones, strict=True):
+        reach[child] = reach[parent] + (length if np.isfinite(length) else 0.0)
+    return float(reach.max())

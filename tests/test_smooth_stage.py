@@ -1,0 +1,89 @@
+"""`multiview smooth`: a step of its own that says what it did."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+sys.path.append(str(Path(__file__).parent / "smoothing"))
+from smoothing_scenes import calm_hand, make_scene
+
+from multiview.cli import main
+from multiview.formats.detections_parquet import write_detections
+from multiview.formats.points_parquet import read_points
+from multiview.formats.rig_yaml import write_rig
+
+FRAMES = 30
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Detections, rig and triangulation of a small take."""
+    root = tmp_path_factory.mktemp("smooth")
+    scene = make_scene(calm_hand(FRAMES), 4)
+    write_rig(scene.rig, root / "rig.yaml")
+    write_detections(scene.dets, root / "detections.parquet")
+    given = ["--rig", str(root / "rig.yaml"), "--out", str(root / "tri")]
+    unit = ["--ransac.unit", "keypoint"]
+    assert main(["triangulate", str(root / "detections.parquet"), *given, *unit]) == 0
+    assert main(["smooth", str(root / "tri"), "--out", str(root / "smooth")]) == 0
+    return root
+
+
+def test_the_output_says_that_points_are_smoothed(chain: Path) -> None:
+    points = read_points(chain / "smooth" / "points.parquet")
+    assert points.smoothing.startswith("over time")
+    assert not points.filled.any()
+    raw = read_points(chain / "tri" / "points.parquet")
+    assert not raw.smoothing
+    assert np.nanmax(np.abs(raw.xyz_world - points.xyz_world)) > 0
+    manifest = json.loads((chain / "smooth" / "manifest.json").read_text())
+    assert manifest["stage"] == "smooth"
+    assert manifest["figures"]["smoothing"] == points.smoothing
+    text = (chain / "smooth" / "report.md").read_text()
+    for words in ("**smoothed**", "lag, all frames", "bone lengths vary", "not smoothed away"):
+        assert words in text
+    table = pq.read_schema(chain / "smooth" / "points.parquet")
+    assert b'"smoothing": "over time' in table.metadata[b"multiview"]
+
+
+def test_it_is_not_done_twice_and_never_silently(
+    chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["smooth", str(chain / "tri"), "--out", str(chain / "smooth")]
+    assert main(given) == 0
+    assert "up to date" in capsys.readouterr().out
+    assert main([*given, "--smooth.fill-s", "0.2"]) == 2
+    assert "fill_s was 0.0, now 0.2" in capsys.readouterr().err
+    again = ["smooth", str(chain / "smooth"), "--out", str(chain / "twice")]
+    detections = ["--detections", str(chain / "detections.parquet")]
+    assert main([*again, *detections]) == 2
+    assert "smoothed already" in capsys.readouterr().err
+    assert not (chain / "twice").exists()
+    assert not (chain / "twice.partial").exists()
+
+
+def test_missing_detections_are_asked_for(chain: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["smooth", str(chain / "smooth"), "--out", str(chain / "other")]
+    assert main(given) == 2
+    assert "--detections" in capsys.readouterr().err
+
+
+def test_files_from_before_smoothing_are_read(chain: Path, tmp_path: Path) -> None:
+    table = pq.read_table(chain / "tri" / "points.parquet")
+    meta = json.loads(table.schema.metadata[b"multiview"])
+    del meta["smoothing"]
+    old = table.drop_columns("filled").replace_schema_metadata(
+        {b"multiview": json.dumps(meta).encode()}
+    )
+    pq.write_table(old, tmp_path / "old.parquet")
+    points = read_points(tmp_path / "old.parquet")
+    assert (points.smoothing, points.filled.any()) == ("", False)
+    assert points.filled.shape == points.voted.shape
+    assert replace(points, smoothing="x").smoothing == "x"
