@@ -1,5 +1,6 @@
 """Labels for `multiview train`, and what it says where torch is missing: needs no torch."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from multiview.errors import InputError
 from multiview.formats.coco import image_name
 from multiview.formats.datasets import save_dataset
 from multiview.formats.datasets.store import Pictures
+from multiview.models.card import load_card
 from multiview.stages import train_start
 from multiview.stages.train_data import read_training_hands
 
@@ -75,3 +77,14 @@ def test_without_torch_the_verb_says_what_to_install(labels, tmp_path, monkeypat
     assert main(["train", str(labels), "--out", str(tmp_path / "out")]) == 2
     assert "multiview-bootstrapping[train]" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_card_without_training_keeps_its_digest_and_one_with_it_has_another():
+    card = load_card("mediapipe-lite")
+    text = card.model_dump_json(exclude={"folder", "training"})
+    assert card.digest == hashlib.sha256(text.encode()).hexdigest()[:16]
+    trained = card.model_copy(update={"training": {"steps": 20}})
+    assert trained.digest not in {
+        card.digest,
+        card.model_copy(update={"training": {"steps": 21}}).digest,
+    }
