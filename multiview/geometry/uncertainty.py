@@ -112,7 +112,7 @@ def _rig_block(
         J = np.swapaxes(by_xyz @ camera.cam_from_world.R, 1, 2) / sigma_px[v]
         H[rows] += J @ np.swapaxes(J, 1, 2)
         pull[rows, :, v] = J @ (camera_jacobian(at, lens)[..., :own] * (scale[v] / sigma_px[v]))
-    good = (use.sum(0) >= 2) & (np.linalg.det(H) > 1e-14 * H[:, [0, 1, 2], [0, 1, 2]].prod(-1))
+    good = (use.sum(0) >= 2) & _well_posed(H)
     out = np.full((n, 3, 3), np.nan)
     moved = pull.reshape(3 * n, -1)
     by_rig = (moved @ matrix).reshape(n, 3, -1)[good]
@@ -120,6 +120,16 @@ def _rig_block(
     middle = by_rig @ np.swapaxes(moved.reshape(n, 3, -1)[good], 1, 2)
     out[good] = inverse @ middle.astype(np.float64) @ inverse
     return out
+
+
+def _well_posed(H: F64) -> NDArray[np.bool_]:
+    """Whether matrices (N, 3, 3) can be inverted, whatever their size."""
+    size = np.sqrt(np.diagonal(H, axis1=1, axis2=2))
+    known = np.isfinite(size).all(-1) & (size > TINY).all(-1)
+    size = np.where(known[:, None], size, 1.0)
+    even = H / size[:, :, None] / size[:, None]
+    even[~known] = 0.0
+    return np.asarray(np.linalg.det(even) > 1e-14, np.bool_)
 
 
 def _rig_slots(rig: Rig) -> tuple[IntArray, F64, F64]:
