@@ -169,15 +169,21 @@ def kill_in_new_stage(child, out, killed):
     """Watch for unfinished stages; whether one was met for the first time and killed."""
     began = time.monotonic()
     while child.poll() is None and time.monotonic() - began < PATIENCE_S:
-        for partial in out.rglob("*.partial"):
-            stage = partial.name.removesuffix(".partial")
-            if stage not in killed:
-                killed.add(stage)
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-                return True
+        for stage in unfinished(out) - killed:
+            killed.add(stage)
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            return True
         time.sleep(0.002)
     return False
+
+
+def unfinished(out):
+    """Names of stages whose folders are partial; a stage that finishes meanwhile is none."""
+    try:
+        return {p.name.removesuffix(".partial") for p in out.rglob("*.partial")}
+    except FileNotFoundError:
+        return set()
 
 
 def test_review_waits_for_a_person_and_drops_what_is_bad(footage, tmp_path):

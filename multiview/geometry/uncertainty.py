@@ -125,7 +125,7 @@ def _rig_block(
 def _well_posed(H: F64) -> NDArray[np.bool_]:
     """Whether matrices (N, 3, 3) can be inverted, whatever their size."""
     size = np.sqrt(np.diagonal(H, axis1=1, axis2=2))
-    known = np.isfinite(size).all(-1) & (size > TINY).all(-1)
+    known = np.asarray((np.isfinite(size) & (size > TINY)).all(-1), np.bool_)
     size = np.where(known[:, None], size, 1.0)
     even = H / size[:, :, None] / size[:, None]
     even[~known] = 0.0
