@@ -12,6 +12,7 @@ from multiview.association import associate
 from multiview.association.sides import BENT, bend
 from multiview.formats.caliscope import read_caliscope_rig, read_holistic_csv
 from multiview.geometry.metrics import bone_variation
+from multiview.smoothing.take import smooth
 from multiview.stage import provenance
 from multiview.triangulation import TriangulationConfig, triangulate_with_report
 
@@ -119,6 +120,7 @@ def real():
         "labels",
         "unit",
         "repair",
+        "smooth",
         "px of inliers, left / right",
         "keypoints with 3D, of all",
         "bone variation, median",
@@ -126,13 +128,15 @@ def real():
         "put right",
         "noise px",
     )
-    row(*["---"] * 9)
+    row(*["---"] * 10)
     for trust in (True, False):
         dets = read_holistic_csv(csv, trust_sides=trust)
         for unit in ("finger", "keypoint"):
-            for fix in (False, True):
+            for fix, steady in ((False, False), (True, False), (True, True)):
                 config = TriangulationConfig(unit=unit, repair=fix)
                 points, report = triangulate_with_report(dets, rig, config)
+                if steady:
+                    points = smooth(points, dets, rig)
                 px = [np.median(points.err_px[:, :, h][points.inlier[:, :, h]]) for h in (0, 1)]
                 share = [points.valid[:, h].mean() for h in (0, 1)]
                 bone = [
@@ -143,6 +147,7 @@ def real():
                     "kept" if trust else "associated",
                     unit,
                     "yes" if fix else "no",
+                    "yes" if steady else "no",
                     " / ".join(f"{v:.1f}" for v in px),
                     " / ".join(f"{v:.0%}" for v in share),
                     " / ".join(f"{v:.2f}" for v in bone),
