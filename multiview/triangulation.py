@@ -18,7 +18,7 @@ from multiview.geometry.agreement import pair_trust
 from multiview.geometry.ransac import Tolerance, Vote, vote_groups
 from multiview.geometry.refit import pixel_errors, refit, undistort
 from multiview.geometry.robust import LIMIT, Search
-from multiview.geometry.scale import SCALE_SAMPLE, bone_lengths, hand_length, subject_length
+from multiview.geometry.scale import bone_lengths, hand_length, measure_subject
 from multiview.geometry.stream import triangulate_blocks
 from multiview.geometry.uncertainty import min_agreeing_views, rig_part
 from multiview.geometry.viewpoints import count_places, places
@@ -207,7 +207,7 @@ def _solve(
     views, frames, hands, k = dets.conf.shape
     xy_px = np.where((dets.conf >= config.min_conf)[..., None], dets.xy_px, np.nan)
     xy_px = xy_px.reshape(views, frames * hands * k, 2)
-    length = _measure(rig, xy_px.reshape(views, -1, k, 2), dets.skeleton)
+    length = measure_subject(rig, xy_px.reshape(views, -1, k, 2), dets.skeleton)
     scene = _Scene(rig, config, dets.skeleton, length, xy_px)
     if config.unit == "keypoint":
         found = _by_keypoint(scene, dets.conf.reshape(views, -1))
@@ -379,17 +379,6 @@ def _metres_per_px(rig: Rig, xyz: F64) -> float:
     away = np.linalg.norm(rig.centres_world[:, None] - some, axis=-1)
     focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
     return float(np.median(away / focal[:, None]))
-
-
-def _measure(rig: Rig, xy_px: F64, skeleton: Skeleton) -> float:
-    """Measure the subject on a sample of instants that two views saw whole, or else in part."""
-    seen = np.isfinite(xy_px[..., 0])
-    rows = np.flatnonzero(seen.all(-1).sum(0) >= 2)
-    rows = rows if rows.size else np.flatnonzero(seen.any(-1).sum(0) >= 2)
-    rows = rows[np.linspace(0, len(rows) - 1, min(SCALE_SAMPLE, len(rows))).astype(int)]
-    some = np.ascontiguousarray(xy_px[:, rows]).reshape(len(xy_px), -1, 2)
-    xy_norm = undistort(rig, some).reshape(len(xy_px), len(rows), *xy_px.shape[2:])
-    return subject_length(rig, xy_norm, skeleton)
 
 
 def _tolerance(rig: Rig, config: TriangulationConfig, length: float) -> Tolerance:

@@ -7,13 +7,35 @@ import numpy as np
 from multiview._shapes import F64
 from multiview.core import HAND_21, Rig, Skeleton
 from multiview.geometry.dlt import pair_points, view_pairs
+from multiview.geometry.refit import undistort
 
-__all__ = ["bone_lengths", "hand_length", "subject_length"]
+__all__ = ["bone_lengths", "hand_length", "measure_subject", "subject_length"]
 
 # Hands that the scale of a take is measured on: the median of a few hundred is stable to 1 %.
 SCALE_SAMPLE = 200
 # Of hundreds of views that saw one, so many are asked: 190 pairs are enough for a median.
 SCALE_VIEWS = 20
+
+
+def measure_subject(rig: Rig, xy_px: F64, skeleton: Skeleton) -> float:
+    """Measure what a take shows on a sample of it; see `subject_length`.
+
+    Parameters
+    ----------
+    rig
+        V cameras.
+    xy_px
+        Recorded detections, shape (V, N, K, 2).
+    skeleton
+        Meaning of axis K.
+    """
+    seen = np.isfinite(xy_px[..., 0])
+    rows = np.flatnonzero(seen.all(-1).sum(0) >= 2)
+    rows = rows if rows.size else np.flatnonzero(seen.any(-1).sum(0) >= 2)
+    rows = rows[np.linspace(0, len(rows) - 1, min(SCALE_SAMPLE, len(rows))).astype(int)]
+    some = np.ascontiguousarray(xy_px[:, rows]).reshape(len(xy_px), -1, 2)
+    xy_norm = undistort(rig, some).reshape(len(xy_px), len(rows), *xy_px.shape[2:])
+    return subject_length(rig, xy_norm, skeleton)
 
 
 def subject_length(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> float:
