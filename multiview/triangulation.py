@@ -18,7 +18,12 @@ from multiview.geometry.agreement import pair_trust
 from multiview.geometry.ransac import Tolerance, Vote, vote_groups
 from multiview.geometry.refit import pixel_errors, refit, undistort
 from multiview.geometry.robust import LIMIT, Search
-from multiview.geometry.scale import bone_lengths, hand_length, measure_subject
+from multiview.geometry.scale import (
+    bone_lengths,
+    hand_length,
+    length_per_px,
+    measure_subject,
+)
 from multiview.geometry.stream import triangulate_blocks
 from multiview.geometry.uncertainty import min_agreeing_views, rig_part
 from multiview.geometry.viewpoints import count_places, places
@@ -30,9 +35,6 @@ __all__ = [
     "hand_length",
     "triangulate",
 ]
-
-# Points that the distance of a take from its cameras is measured on.
-DISTANCES = 1000
 
 
 class TriangulationConfig(Config):
@@ -301,7 +303,7 @@ def _by_keypoint(scene: _Scene, conf: F64) -> _Found:
     )
     hand = len(scene.skeleton.keypoints)
     points, take = triangulate_blocks(rig, scene.xy_px, conf, search, group=hand)
-    allowed = LIMIT * float(np.median(take.sigma_px)) * _metres_per_px(rig, points.xyz)
+    allowed = LIMIT * float(np.median(take.sigma_px)) * length_per_px(rig, points.xyz)
     return _Found(
         xyz=points.xyz,
         cov=points.cov,
@@ -356,7 +358,7 @@ def _by_finger(scene: _Scene) -> _Found:
 def _patch(scene: _Scene, xyz: F64) -> float:
     """Width of the square in which wrong detections lie: as large as the hand, or the picture."""
     side = np.median([min(c.intrinsics.size_wh) for c in scene.rig.cameras])
-    picture = float(side) * _metres_per_px(scene.rig, xyz.reshape(-1, 3))
+    picture = float(side) * length_per_px(scene.rig, xyz.reshape(-1, 3))
     return min((s for s in (scene.length, picture) if s > 0), default=1.0)
 
 
@@ -368,17 +370,6 @@ def _in_rig_units(rig: Rig, mm: float) -> float:
             "give the tolerance as inlier_hand, or calibrate with a board of known size",
         )
     return mm * per_mm.get(rig.unit, 0.0)
-
-
-def _metres_per_px(rig: Rig, xyz: F64) -> float:
-    """Rig units that a pixel spans at the points, median over the cameras."""
-    rows = np.flatnonzero(np.isfinite(xyz[:, 0]))
-    if not rows.size:
-        return float("nan")
-    some = xyz[rows[np.linspace(0, len(rows) - 1, min(DISTANCES, len(rows))).astype(int)]]
-    away = np.linalg.norm(rig.centres_world[:, None] - some, axis=-1)
-    focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
-    return float(np.median(away / focal[:, None]))
 
 
 def _tolerance(rig: Rig, config: TriangulationConfig, length: float) -> Tolerance:

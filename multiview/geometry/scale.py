@@ -9,12 +9,14 @@ from multiview.core import HAND_21, Rig, Skeleton
 from multiview.geometry.dlt import pair_points, view_pairs
 from multiview.geometry.refit import undistort
 
-__all__ = ["bone_lengths", "hand_length", "measure_subject", "subject_length"]
+__all__ = ["bone_lengths", "hand_length", "length_per_px", "measure_subject", "subject_length"]
 
 # Hands that the scale of a take is measured on: the median of a few hundred is stable to 1 %.
 SCALE_SAMPLE = 200
 # Of hundreds of views that saw one, so many are asked: 190 pairs are enough for a median.
 SCALE_VIEWS = 20
+# Points that the distance of a take from its cameras is measured on.
+DISTANCES = 1000
 
 
 def measure_subject(rig: Rig, xy_px: F64, skeleton: Skeleton) -> float:
@@ -122,3 +124,14 @@ def hand_length(bones: F64, skeleton: Skeleton) -> float:
     for (parent, child), length in zip(skeleton.edges, bones, strict=True):
         reach[child] = reach[parent] + (length if np.isfinite(length) else 0.0)
     return float(reach.max())
+
+
+def length_per_px(rig: Rig, xyz: F64) -> float:
+    """Rig units that a pixel spans at the points, median over the cameras."""
+    rows = np.flatnonzero(np.isfinite(xyz[:, 0]))
+    if not rows.size:
+        return float("nan")
+    some = xyz[rows[np.linspace(0, len(rows) - 1, min(DISTANCES, len(rows))).astype(int)]]
+    away = np.linalg.norm(rig.centres_world[:, None] - some, axis=-1)
+    focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
+    return float(np.median(away / focal[:, None]))
