@@ -22,11 +22,10 @@ from multiview.bootstrap.anatomy import (
     is_hand,
     joint_angles,
     median_of,
-    side_sign,
 )
 from multiview.bootstrap.occlusion import hidden_by_itself
 from multiview.bootstrap.shape import read_shapes
-from multiview.core import Detections, Points3D, Rig
+from multiview.core import Detections, Points3D, Rig, side_sign
 from multiview.geometry.dlt import dlt
 from multiview.geometry.leave_one_out import leave_one_out_errors
 from multiview.geometry.ransac import Tolerance, vote_groups

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from multiview._shapes import F64
-from multiview.bootstrap.anatomy import is_hand, side_sign
+from multiview.bootstrap.anatomy import is_hand
 from multiview.bootstrap.select import Selection
 from multiview.bootstrap.shape import read_shapes
 from multiview.config import Config
-from multiview.core import Detections, Points3D, PseudoLabels, Rig
+from multiview.core import Detections, Points3D, PseudoLabels, Rig, side_sign
 from multiview.errors import InputError
 from multiview.geometry.uncertainty import project_sigma
 
