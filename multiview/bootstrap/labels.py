@@ -50,7 +50,7 @@ def pseudo_labels(
     config: LabelConfig | None = None,
     *,
     pictures: NDArray[np.bool_] | None = None,
-    iteration: int = 0,
+    iteration: int = 1,
     selection: Selection | None = None,
 ) -> PseudoLabels:
     """Make labels for every view of every frame, or of those that were selected.
@@ -69,7 +69,7 @@ def pseudo_labels(
         Which camera has a picture in which frame set, shape (V, F); by default where the
         detections have a time or a hand.
     iteration
-        Round of bootstrapping.
+        Round of bootstrapping; 0: labels of a person.
     selection
         Which keypoints of which frames (`multiview.bootstrap.select.select_labels`); views in which
         something else hides the whole hand get none. All by default.

@@ -44,7 +44,7 @@ def run_bootstrap(
         What to do, paths resolved.
     out
         One folder a round: ``TAKE/`` with detections, points and labels, ``dataset/``, ``train/``,
-        ``held-out/``, ``changes.jpg``; beside them ``report.md`` and ``best.yaml``.
+        ``held-out/``, ``changes.jpg``; beside them ``report.md``, which names the best card.
     review
         Wait for a person's verdicts on every round's labels before training on them.
     force

@@ -49,7 +49,7 @@ def run_label(
     video: bool = False,
     session: str = "",
     subject: str = "",
-    iteration: int = 0,
+    iteration: int = 1,
     force: bool = False,
 ) -> Path:
     """Write a dataset: ``samples.parquet``, ``images/<camera>/<frame>.jpg``, and its reports.
@@ -81,7 +81,7 @@ def run_label(
     session, subject
         Names of the take and of the person, kept with every label.
     iteration
-        Round of bootstrapping.
+        Round of bootstrapping; labels of round 0 are a person's.
     force
         Replace an older, different result.
 
