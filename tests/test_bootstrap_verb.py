@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ import multiview as mv
 from multiview.core.samples import make_samples
 from multiview.formats.datasets import load_dataset, save_dataset
 from multiview.stages.demo import demo_data
+from multiview.stages.held_out import changes_sheet, read_score
 
 VIEWS, FRAMES = ("cam00", "cam02", "cam04", "cam06"), (5, 15, 25, 35, 45, 55)
 PATIENCE_S = 300
@@ -118,8 +120,22 @@ def test_two_rounds_are_made_judged_and_kept(finished):
     report = (out / "report.md").read_text()
     assert "| **0** | mediapipe-lite |" in report
     assert "| 2 | round-2/train/mine.yaml |" in report
-    sheet = cv2.imread(str(out / "round-1" / "changes.jpg"))
-    assert sheet.shape[0] > 400
+    labels = report[report.index("| round | take |") :]
+    assert "| 2 | kitchen |" in labels
+    assert " - |" not in labels
+
+
+def test_the_sheet_of_changes_shows_what_changed(footage, finished, tmp_path):
+    out, _ = finished
+    # the same network changes nothing
+    assert cv2.imread(str(out / "round-1" / "changes.jpg")).shape[0] < 400
+    before = read_score(out / "round-0" / "held-out")
+    moved = before.crop_error.copy()
+    moved[0] += 0.3
+    after = replace(before, crop_error=moved)
+    sheet = changes_sheet(before, after, footage / "held_out", tmp_path / "one.jpg")
+    height, width = cv2.imread(str(sheet)).shape[:2]
+    assert height > 400 > width  # before and after of one hand
 
 
 def test_labels_say_which_round_and_take_made_them(finished):
