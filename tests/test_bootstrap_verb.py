@@ -239,6 +239,9 @@ def write(path, rows):
         ({"detector": "start"}, "needs a start set"),
         ({"trainer": "true {dataset}"}, "{out}"),
         ({"takes": []}, "takes"),
+        ({"takes": [{"capture": "nowhere", "rig": "rig.yaml"}]}, "nowhere"),
+        ({"takes": [{"capture": "a", "rig": "b", "name": "dataset"}]}, "has such a folder"),
+        ({"ransac": {"max_hands": 4}}, "max_hands: 2 in a picture"),
     ],
 )
 def test_bad_plans_are_refused_before_anything_is_done(footage, tmp_path, changed, expected):
@@ -248,6 +251,29 @@ def test_bad_plans_are_refused_before_anything_is_done(footage, tmp_path, change
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "runs").rglob("*.parquet"))
+
+
+def test_a_missing_rig_is_said_before_anything_is_done(footage, tmp_path):
+    take = yaml.safe_load(plan(footage, tmp_path).read_text())["takes"][0]
+    path = plan(footage, tmp_path, takes=[take | {"rig": "gone.yaml"}])
+    done = run(path)
+    assert done.returncode == 2
+    assert "gone.yaml" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_round_without_labels_says_of_which_take_and_why(footage, finished, tmp_path):
+    whole, _ = finished
+    path = plan(footage, tmp_path, select={"min_inliers": 9})
+    shutil.copytree(whole / "round-0", tmp_path / "runs" / "run" / "round-0")
+    target = tmp_path / "runs" / "run" / "round-1" / "kitchen"
+    for name in ("detect", "triangulate", "guide", "triangulate-guided"):
+        shutil.copytree(whole / "round-1" / "kitchen" / name, target / name)
+    done = run(path)
+    assert done.returncode == 2
+    assert "take kitchen, round 1: no label passes" in done.stderr
+    assert "lower --select.min-inliers" in done.stderr
+    assert not (target / "labels").exists()
 
 
 @pytest.mark.parametrize(
