@@ -21,6 +21,7 @@ import yaml
 import multiview as mv
 from multiview.core.samples import make_samples
 from multiview.formats.datasets import load_dataset, save_dataset
+from multiview.stage import file_digest
 from multiview.stages.demo import demo_data
 from multiview.stages.held_out import changes_sheet, read_score
 
@@ -217,6 +218,17 @@ def test_review_waits_for_a_person_and_drops_what_is_bad(footage, tmp_path):
     of_view = samples.camera[samples.frame_id == int(view["frame"])]
     assert len(of_view)
     assert "cam02" not in of_view
+    write(review / "verdicts.csv", [r | {"verdict": "bad cam99"} for r in rows])
+    done = run(path, "--review")
+    assert done.returncode == 2
+    assert "no labelled camera is called 'cam99'" in done.stderr
+    # other labels are not those that the verdicts are about
+    (review / "labels.sha256").write_text("others")
+    done = run(path, "--review")
+    assert done.returncode == 2
+    assert "labels that have changed since" in done.stderr
+    samples_file = review.with_name("labels") / "samples.parquet"
+    (review / "labels.sha256").write_text(file_digest(samples_file))
     # another verdict makes another dataset: said, not done silently
     write(review / "verdicts.csv", [r | {"verdict": "ok"} for r in rows])
     done = run(path, "--review")
