@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from multiview._shapes import F64, BoolArray, check_shapes
-from multiview.core import HAND_21, KeypointBias, Points3D
+from multiview.core import HAND_21, KeypointBias, Points3D, side_sign
 from multiview.errors import InputError
 from multiview.geometry.scale import hand_length
 
@@ -193,7 +193,7 @@ def _check(points: Points3D, keypoints: tuple[str, ...]) -> None:
 def _frames(points: Points3D) -> F64:
     """Palm frames (F, H, 3, 3)."""
     shape = points.xyz_world.shape
-    left = np.broadcast_to([name == "left" for name in points.hands], shape[:2])
+    left = np.broadcast_to([side_sign(name) < 0 for name in points.hands], shape[:2])
     flat = palm_frames(points.xyz_world.reshape(-1, *shape[2:]), left.ravel())
     return flat.reshape(*shape[:2], 3, 3)
 

@@ -238,12 +238,23 @@ def _look(
 def _crops(detector: Detector, prior: F64, shift: float) -> tuple[F64, F64]:
     """Two rois for each hand, (2, V, F, H, 4), and their distance in pixels, (V, F, H)."""
     *shape, k, _ = prior.shape
-    roi = np.asarray(detector.rois_of(prior.reshape(-1, k, 2))).reshape(*shape, 4)
+    roi = np.asarray(detector.rois_of(_filled(prior).reshape(-1, k, 2))).reshape(*shape, 4)
     angle = roi[..., 3] + np.pi / 4
     step = shift * roi[..., 2:3] * np.stack([np.cos(angle), np.sin(angle)], -1)
     rois = np.stack([roi, roi])
     rois[..., :2] += np.stack([step, -step])
     return rois, 2 * shift * roi[..., 2]
+
+
+def _filled(prior: F64) -> F64:
+    """Put keypoints that no frame of the take has in the middle of those known.
+
+    Rules for crops take whole hands: of a part, they make no crop at all.
+    """
+    known = np.isfinite(prior)
+    count = known.sum(-2, keepdims=True)
+    middle = np.where(known, prior, 0.0).sum(-2, keepdims=True) / np.maximum(count, 1)
+    return np.where(known | (count == 0), prior, middle)
 
 
 def _batches(

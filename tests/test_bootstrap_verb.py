@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -20,7 +21,9 @@ import yaml
 import multiview as mv
 from multiview.core.samples import make_samples
 from multiview.formats.datasets import load_dataset, save_dataset
+from multiview.stage import file_digest
 from multiview.stages.demo import demo_data
+from multiview.stages.held_out import changes_sheet, read_score
 
 VIEWS, FRAMES = ("cam00", "cam02", "cam04", "cam06"), (5, 15, 25, 35, 45, 55)
 PATIENCE_S = 300
@@ -118,8 +121,22 @@ def test_two_rounds_are_made_judged_and_kept(finished):
     report = (out / "report.md").read_text()
     assert "| **0** | mediapipe-lite |" in report
     assert "| 2 | round-2/train/mine.yaml |" in report
-    sheet = cv2.imread(str(out / "round-1" / "changes.jpg"))
-    assert sheet.shape[0] > 400
+    labels = report[report.index("| round | take |") :]
+    assert "| 2 | kitchen |" in labels
+    assert " - |" not in labels
+
+
+def test_the_sheet_of_changes_shows_what_changed(footage, finished, tmp_path):
+    out, _ = finished
+    # the same network changes nothing
+    assert cv2.imread(str(out / "round-1" / "changes.jpg")).shape[0] < 400
+    before = read_score(out / "round-0" / "held-out")
+    moved = before.crop_error.copy()
+    moved[0] += 0.3
+    after = replace(before, crop_error=moved)
+    sheet = changes_sheet(before, after, footage / "held_out", tmp_path / "one.jpg")
+    height, width = cv2.imread(str(sheet)).shape[:2]
+    assert height > 400 > width  # before and after of one hand
 
 
 def test_labels_say_which_round_and_take_made_them(finished):
@@ -207,6 +224,17 @@ def test_review_waits_for_a_person_and_drops_what_is_bad(footage, tmp_path):
     of_view = samples.camera[samples.frame_id == int(view["frame"])]
     assert len(of_view)
     assert "cam02" not in of_view
+    write(review / "verdicts.csv", [r | {"verdict": "bad cam99"} for r in rows])
+    done = run(path, "--review")
+    assert done.returncode == 2
+    assert "no labelled camera is called 'cam99'" in done.stderr
+    # other labels are not those that the verdicts are about
+    (review / "labels.sha256").write_text("others")
+    done = run(path, "--review")
+    assert done.returncode == 2
+    assert "labels that have changed since" in done.stderr
+    samples_file = review.with_name("labels") / "samples.parquet"
+    (review / "labels.sha256").write_text(file_digest(samples_file))
     # another verdict makes another dataset: said, not done silently
     write(review / "verdicts.csv", [r | {"verdict": "ok"} for r in rows])
     done = run(path, "--review")
@@ -229,6 +257,9 @@ def write(path, rows):
         ({"detector": "start"}, "needs a start set"),
         ({"trainer": "true {dataset}"}, "{out}"),
         ({"takes": []}, "takes"),
+        ({"takes": [{"capture": "nowhere", "rig": "rig.yaml"}]}, "nowhere"),
+        ({"takes": [{"capture": "a", "rig": "b", "name": "dataset"}]}, "has such a folder"),
+        ({"ransac": {"max_hands": 4}}, "max_hands: 2 in a picture"),
     ],
 )
 def test_bad_plans_are_refused_before_anything_is_done(footage, tmp_path, changed, expected):
@@ -238,6 +269,29 @@ def test_bad_plans_are_refused_before_anything_is_done(footage, tmp_path, change
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "runs").rglob("*.parquet"))
+
+
+def test_a_missing_rig_is_said_before_anything_is_done(footage, tmp_path):
+    take = yaml.safe_load(plan(footage, tmp_path).read_text())["takes"][0]
+    path = plan(footage, tmp_path, takes=[take | {"rig": "gone.yaml"}])
+    done = run(path)
+    assert done.returncode == 2
+    assert "gone.yaml" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_round_without_labels_says_of_which_take_and_why(footage, finished, tmp_path):
+    whole, _ = finished
+    path = plan(footage, tmp_path, select={"min_inliers": 9})
+    shutil.copytree(whole / "round-0", tmp_path / "runs" / "run" / "round-0")
+    target = tmp_path / "runs" / "run" / "round-1" / "kitchen"
+    for name in ("detect", "triangulate", "guide", "triangulate-guided"):
+        shutil.copytree(whole / "round-1" / "kitchen" / name, target / name)
+    done = run(path)
+    assert done.returncode == 2
+    assert "take kitchen, round 1: no label passes" in done.stderr
+    assert "lower --select.min-inliers" in done.stderr
+    assert not (target / "labels").exists()
 
 
 @pytest.mark.parametrize(

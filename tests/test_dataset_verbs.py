@@ -17,6 +17,7 @@ from multiview.formats.datasets import load_dataset, save_dataset
 from multiview.formats.detections_parquet import write_detections
 from multiview.formats.points_parquet import write_points
 from multiview.formats.rig_yaml import write_rig
+from multiview.stages.train_data import read_training_hands
 
 sys.path.insert(0, str(Path(__file__).parent / "formats" / "datasets"))
 from dataset_take import exact_points, make_take, small_rig
@@ -47,22 +48,28 @@ def run(*arguments: object) -> int:
     return cli.main(["dataset", *map(str, arguments)])
 
 
-def make(lab: Path, out: Path, *more: object) -> int:
+def label(lab: Path, take: Path, out: Path, *more: object) -> int:
     inputs = ("--detections", lab / "detect", "--points", lab / "tri", "--out", out)
+    # what carries a point was drawn by lot here: no view of it is too few
+    few = ("--select.min-inliers", 1, "--select.max-heldout", 9)
+    return cli.main(list(map(str, ["label", take, *inputs, *few, *more])))
+
+
+def make(lab: Path, out: Path, *more: object) -> int:
     sync = ("--input.sync", "index", "--subject", "s7", "--round", 3)
-    return run("make", lab / "take one", *inputs, *sync, *more)
+    return label(lab, lab / "take one", out, *sync, *more)
 
 
 def test_a_take_becomes_a_dataset(lab: Path, tmp_path: Path, capsys) -> None:
     assert make(lab, tmp_path / "d") == 0
     out = capsys.readouterr().out
-    assert "make: 24 hands in 12 pictures" in out
+    assert "label: 24 hands in 12 pictures" in out
     found = load_dataset(tmp_path / "d")
     samples = found.samples
     assert set(samples.session) == {"take one"}
     assert (set(samples.subject), set(samples.round)) == ({"s7"}, {3})
     assert set(samples.rig_digest) == {small_rig().digest}
-    # linked to the take's own pictures, and the working folder is gone
+    # linked to the take's own pictures
     for image in samples.image.tolist():
         assert (tmp_path / "d" / image).stat().st_nlink == 2
     assert [p.name for p in tmp_path.iterdir()] == ["d"]
@@ -90,10 +97,10 @@ def test_pictures_of_videos_are_extracted_once(lab: Path, tmp_path: Path) -> Non
                 frame = av.VideoFrame.from_ndarray(cv2.imread(str(file)), format="bgr24")
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
-    inputs = ("--detections", lab / "detect", "--points", lab / "tri", "--out", tmp_path / "d")
-    assert run("make", tmp_path / "films", *inputs) == 0
+    assert label(lab, tmp_path / "films", tmp_path / "d") == 0
     found = load_dataset(tmp_path / "d")
     assert set(found.samples.session) == {"films"}
+    assert (set(found.samples.subject), set(found.samples.round)) == ({""}, {1})
     assert len(list((tmp_path / "d").rglob("*.jpg"))) == 12
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d", "films"]
     # the right frame of the right camera: its dots are where the labels are
@@ -109,13 +116,14 @@ def test_convert_split_check_and_info(lab: Path, tmp_path: Path, capsys) -> None
     assert run("split", tmp_path / "d", "--out", tmp_path / "s", *split) == 0
     divided = load_dataset(tmp_path / "s")
     assert set(divided.samples.split) == {"train", "val", "test"}
-    assert divided.manifest["made_from"] == load_dataset(tmp_path / "d").digest != ""
+    assert divided.manifest["made_from"] == load_dataset(tmp_path / "d").samples.digest
     assert run("convert", tmp_path / "s", "--out", tmp_path / "hands.yolo") == 0
     assert run("convert", tmp_path / "s", "--out", tmp_path / "f", "--format", "freihand") == 2
     assert "--hands right" in capsys.readouterr().err
     more = ("--hands", "right", "--complete", "--format", "freihand")
     assert run("convert", tmp_path / "s", "--out", tmp_path / "f", *more) == 0
-    for name in ("d", "s", "hands.yolo", "f"):
+    assert run("check", tmp_path / "d") == 0
+    for name in ("s", "hands.yolo", "f"):
         capsys.readouterr()
         assert run("check", tmp_path / name) == 0
         assert "nothing wrong, digest" in capsys.readouterr().out
@@ -139,18 +147,23 @@ def test_a_configuration_file_may_leave_out_what_the_line_gives(
     assert "split.yaml: split.by" in capsys.readouterr().err
 
 
-def test_a_label_folder_is_a_dataset(lab: Path, tmp_path: Path, capsys) -> None:
-    """`multiview label` writes what `dataset convert` reads."""
-    inputs = ("--detections", lab / "detect", "--points", lab / "tri", "--out", tmp_path / "label")
-    assert (
-        cli.main(list(map(str, ["label", lab / "take one", *inputs, "--input.sync", "index"]))) == 0
-    )
-    assert run("convert", tmp_path / "label", "--out", tmp_path / "hands.coco") == 0
-    assert make(lab, tmp_path / "d") == 0
+def test_a_label_folder_is_a_dataset(lab: Path, tmp_path: Path) -> None:
+    """`multiview label` writes what `dataset convert` and `train` read."""
+    assert make(lab, tmp_path / "d", "--session", "mine") == 0
+    assert run("convert", tmp_path / "d", "--out", tmp_path / "hands.coco") == 0
     ours, made = (load_dataset(tmp_path / n).samples for n in ("hands.coco", "d"))
     assert len(ours) == len(made)
+    assert set(ours.session) == set(made.session) == {"mine"}
     assert set(ours.rig_digest) == set(made.rig_digest)
     np.testing.assert_allclose(ours.xy_px, made.xy_px, atol=1e-3)
+    # labels of a detector are not the start set, those of a person are
+    data = read_training_hands([tmp_path / "d"], [])
+    assert not data.hands.start.any()
+    (tmp_path / "d" / "samples.parquet").unlink()  # as `mv.save(labels)` leaves it
+    alone = read_training_hands([tmp_path / "d"], [])
+    assert not alone.hands.start.any()
+    np.testing.assert_allclose(alone.hands.xy_px, data.hands.xy_px, atol=1e-3)
+    np.testing.assert_array_equal(alone.hands.right, data.hands.right)
 
 
 def spoil(path: Path, kind: str) -> None:
@@ -187,7 +200,8 @@ def spoil(path: Path, kind: str) -> None:
     ],
 )
 def test_check_finds(kind: str, lab: Path, tmp_path: Path, capsys) -> None:
-    assert make(lab, tmp_path / "d", "--format", "coco") == 0
+    assert make(lab, tmp_path / "labels") == 0
+    assert run("convert", tmp_path / "labels", "--out", tmp_path / "d", "--format", "coco") == 0
     spoil(tmp_path / "d", kind)
     capsys.readouterr()
     assert run("check", tmp_path / "d") == 1
@@ -195,7 +209,8 @@ def test_check_finds(kind: str, lab: Path, tmp_path: Path, capsys) -> None:
 
 
 def test_check_lists_labels_and_leaks(lab: Path, tmp_path: Path, capsys) -> None:
-    assert make(lab, tmp_path / "d", "--format", "coco") == 0
+    assert make(lab, tmp_path / "labels") == 0
+    assert run("convert", tmp_path / "labels", "--out", tmp_path / "d", "--format", "coco") == 0
     file = tmp_path / "d" / "annotations" / "all.json"
     data = json.loads(file.read_text())
     notes = data["annotations"]
@@ -246,8 +261,7 @@ def test_another_take_is_refused(lab: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "take" / "cam00").mkdir(parents=True)
     picture = next((lab / "take one" / "cam00").iterdir())
     (tmp_path / "take" / "cam00" / picture.name).write_bytes(picture.read_bytes())
-    inputs = ("--detections", lab / "detect", "--points", lab / "tri", "--out", tmp_path / "d")
-    assert run("make", tmp_path / "take", *inputs, "--input.sync", "index") == 2
+    assert label(lab, tmp_path / "take", tmp_path / "d", "--input.sync", "index") == 2
     assert "give the take that was detected" in capsys.readouterr().err
 
 

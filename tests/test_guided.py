@@ -87,6 +87,16 @@ def test_only_missed_hands_are_looked_for(take, rig, xy, missed):
     assert sorted(network.asked) == [(1, 2, 2)] + [(3, f, 4) for f in range(FRAMES)]
 
 
+def test_hands_that_no_frame_has_whole_are_looked_for_too(take, rig, xy, missed):
+    """Thumb and little finger are nowhere in 3D: the crop is made of the rest."""
+    dets, points = first_pass(rig, xy, missed)
+    xyz = points.xyz_world.copy()
+    xyz[:, :, [1, 2, 3, 4, 18, 19, 20]] = np.nan
+    got, report = guide(take, Scripted(xy), dets, replace(points, xyz_world=xyz), rig)
+    np.testing.assert_array_equal(report.added, missed)
+    np.testing.assert_allclose(got.xy_px, xy, atol=1e-6)
+
+
 def test_what_moves_with_the_crop_is_not_believed(take, rig, xy, missed):
     dets, points = first_pass(rig, xy, missed)
     got, report = guide(take, Scripted(xy, "crop"), dets, points, rig)

@@ -33,7 +33,6 @@ def test_labels_become_hands(labels):
     drawn, _ = drawn_hands(24)
     assert np.abs(hands.xy_px - drawn.xy_px).max() < 1e-3
     assert np.array_equal(hands.right, drawn.right)
-    assert set(hands.session) == {str(labels)}
     assert list(digests) == [f"labels {labels}"]
     both = read_training_hands([labels], [labels])
     assert both.hands.start.sum() == 24

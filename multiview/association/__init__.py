@@ -13,9 +13,11 @@ one. Geometry decides instead:
 4. `sides`, `naming`: the detector's left/right opinions are summed over views and time, with the
    way the fingers bend; tracks become the slots of axis H.
 
-`repair` finds fingers and hands that a single view confused, against the 3D of the others.
+`repair` finds fingers and hands that a single view confused, against the 3D of the others;
+`as_triangulated` gives detections the order that triangulation used.
 """
 
+from multiview.association.as_triangulated import as_triangulated
 from multiview.association.assign import Association, assign_hands, associate
 from multiview.association.candidates import AGREE_BOX, palm_keypoints
 from multiview.association.repair import Repairs, find_repairs, no_repairs
@@ -26,6 +28,7 @@ __all__ = [
     "MAX_LOGIT",
     "Association",
     "Repairs",
+    "as_triangulated",
     "assign_hands",
     "associate",
     "find_repairs",

@@ -15,7 +15,7 @@ from multiview.association.hypotheses import Found
 from multiview.association.naming import drop_ghosts, keep_most, name_slots
 from multiview.association.sides import BENT, BENT_LOGIT, bend, log_odds, sides_of_tracks
 from multiview.association.tracks import Look, follow, step_times
-from multiview.core import HAND_SLOTS, Detections, Rig, Skeleton
+from multiview.core import Detections, Rig, Skeleton, side_sign
 
 __all__ = ["Association", "assign_hands", "associate"]
 
@@ -226,5 +226,5 @@ def _gather(
 
 def _overruled(right: F64, names: tuple[str, ...]) -> BoolArray:
     """Where a view's opinion is not the slot's side, shape (V, F, H)."""
-    is_right = np.array([n.startswith(HAND_SLOTS[1]) for n in names])
+    is_right = np.array([side_sign(name) > 0 for name in names])
     return np.asarray(np.isfinite(right) & ((right > 0.5) != is_right), np.bool_)

@@ -32,7 +32,6 @@ __all__ = [
     "median_of",
     "palm_axes",
     "palm_coordinates",
-    "side_sign",
 ]
 
 # Thumb: carpus to saddle joint (as drawn by hand models: no bone), metacarpal, two phalanges; other
@@ -77,12 +76,6 @@ _LEAST_BONES = 4
 def is_hand(skeleton: Skeleton) -> bool:
     """Whether keypoints mean what this module says of them."""
     return skeleton.keypoints == HAND_21.keypoints
-
-
-def side_sign(name: str) -> int:
-    """1 for a right hand, -1 for a left one, 0 where the name of the slot does not say."""
-    words = name.lower()
-    return int("right" in words) - int("left" in words)
 
 
 def bone_vectors(xyz: F64) -> F64:

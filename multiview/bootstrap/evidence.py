@@ -22,11 +22,10 @@ from multiview.bootstrap.anatomy import (
     is_hand,
     joint_angles,
     median_of,
-    side_sign,
 )
 from multiview.bootstrap.occlusion import hidden_by_itself
 from multiview.bootstrap.shape import read_shapes
-from multiview.core import Detections, Points3D, Rig
+from multiview.core import Detections, Points3D, Rig, side_sign
 from multiview.geometry.dlt import dlt
 from multiview.geometry.leave_one_out import leave_one_out_errors
 from multiview.geometry.ransac import Tolerance, vote_groups
@@ -111,7 +110,7 @@ def gather_evidence(points: Points3D, dets: Detections, rig: Rig) -> Evidence:
     away = scene.heldout()
     within = np.where(scene.inlier, away, np.nan)
     values = {
-        "few": -np.log(n),
+        "few": -np.log(scene.carriers),
         "dissent": _odds(m - n, n),
         "sigma": np.log(scene.z + _FINE),
         "spread": np.log(_rms(within) + _FINE),
@@ -183,6 +182,11 @@ class _Scene:
         return np.asarray(self.inlier.sum(0))
 
     @property
+    def carriers(self) -> IntArray:
+        """Views that agree; no less than one, for places that smoothing filled."""
+        return np.asarray(np.maximum(self.agree, 1))
+
+    @property
     def candidates(self) -> IntArray:
         return np.asarray((self.seen | self.inlier).sum(0))
 
@@ -234,7 +238,7 @@ class _Scene:
         return _odds(vote.inlier.sum(0)[:, 0], self.agree)
 
     def doubt(self) -> F64:
-        conf = np.where(self.inlier, self.of(self.dets.conf), 0.0).sum(0) / self.agree
+        conf = np.where(self.inlier, self.of(self.dets.conf), 0.0).sum(0) / self.carriers
         said = self.dets.conf[self.dets.valid]
         if not said.size or np.ptp(said) <= _SAME:
             return np.full(conf.shape, np.nan)  # a detector that says the same of all says nothing
@@ -245,7 +249,7 @@ class _Scene:
         f, h, _ = self.at
         right = self.dets.right[:, f, h]
         other = np.where(signs[h] > 0, right < 0.5, right > 0.5) & np.isfinite(right)
-        share = (other & self.inlier).sum(0) / self.agree
+        share = (other & self.inlier).sum(0) / self.carriers
         return np.where(signs[h] == 0, np.nan, share)
 
     def groups(self, within: F64) -> dict[str, F64]:
@@ -281,7 +285,7 @@ class _Scene:
             "bone": bone_doubt(xyz)[which, k],
             "bend": bend_doubt(xyz, reading.side)[which, k],
             "swap": gain[which],
-            "hidden": (shadow & self.inlier).sum(0) / self.agree,
+            "hidden": (shadow & self.inlier).sum(0) / self.carriers,
             "reach": np.where(k == 0, 0.0, (k - 1) % 4),
         }
 

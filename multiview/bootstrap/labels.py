@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from multiview._shapes import F64, BoolArray
-from multiview.bootstrap.anatomy import is_hand, side_sign
+from multiview.bootstrap.anatomy import is_hand
 from multiview.bootstrap.select import Selection
 from multiview.bootstrap.shape import read_shapes
 from multiview.config import Config
-from multiview.core import Detections, Points3D, PseudoLabels, Rig
+from multiview.core import Detections, Points3D, PseudoLabels, Rig, side_sign
 from multiview.errors import InputError
 from multiview.geometry.uncertainty import project_sigma
 
@@ -60,7 +60,7 @@ def pseudo_labels(
     config: LabelConfig | None = None,
     *,
     pictures: NDArray[np.bool_] | None = None,
-    iteration: int = 0,
+    iteration: int = 1,
     selection: Selection | None = None,
 ) -> PseudoLabels:
     """Make labels for every view of every frame, or of those that were selected.
@@ -79,7 +79,7 @@ def pseudo_labels(
         Which camera has a picture in which frame set, shape (V, F); by default where the
         detections have a time or a hand.
     iteration
-        Round of bootstrapping.
+        Round of bootstrapping; 0: labels of a person.
     selection
         Which keypoints of which frames (`multiview.bootstrap.select.select_labels`); views in which
         something else hides the whole hand get none. All by default.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from multiview.core import Detections, HandSamples, Points3D, PseudoLabels, Rig
 from multiview.core.samples import make_samples, pack_views
@@ -66,7 +65,7 @@ def samples_of(
         weight=labels.weight[at],
         sigma_px=labels.sigma_px[at],
         residual_px=np.where(labels.visibility[at] > 0, points.err_px[at], np.nan),
-        right=_sides(labels.hands)[h],
+        right=labels.right[f, h],
         session=np.full(n, session),
         camera=np.array(cameras, np.str_)[v],
         frame_id=frames,
@@ -83,12 +82,6 @@ def samples_of(
         skeleton=labels.skeleton,
         unit=points.unit,
     )
-
-
-def _sides(hands: tuple[str, ...]) -> NDArray[np.float64]:
-    """Probability of a right hand by slot; NaN for tracks of another name."""
-    known = {"left": 0.0, "right": 1.0}
-    return np.array([known.get(name, np.nan) for name in hands] or [np.nan])
 
 
 def _check_one_take(labels: PseudoLabels, points: Points3D, dets: Detections) -> None:

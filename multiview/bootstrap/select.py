@@ -13,7 +13,7 @@ from pydantic import Field
 
 from multiview._shapes import F64, BoolArray, IntArray
 from multiview.bootstrap import rejections as rules
-from multiview.bootstrap.anatomy import is_hand, palm_axes, palm_coordinates, side_sign
+from multiview.bootstrap.anatomy import is_hand, palm_axes, palm_coordinates
 from multiview.bootstrap.diversity import farthest_clusters, stratified_order
 from multiview.bootstrap.evidence import Evidence, gather_evidence, heldout_spread
 from multiview.bootstrap.promise import Acceptance, Promise
@@ -23,7 +23,7 @@ from multiview.bootstrap.risk_fit import count_labels
 from multiview.bootstrap.score import frame_scores
 from multiview.bootstrap.shape import read_shapes
 from multiview.config import Config
-from multiview.core import Detections, Points3D, Rig
+from multiview.core import Detections, Points3D, Rig, side_sign
 
 __all__ = ["SelectConfig", "Selection", "select_labels"]
 

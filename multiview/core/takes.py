@@ -25,6 +25,12 @@ from multiview.errors import ShapeError
 HAND_SLOTS = ("left", "right")
 
 
+def side_sign(name: str) -> int:
+    """1 for a right hand, -1 for a left one, 0 where the name of the slot does not say."""
+    words = name.lower()
+    return int("right" in words) - int("left" in words)
+
+
 def _unknown() -> F64:
     return np.array(np.nan)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from multiview._shapes import F64, BoolArray
-from multiview.core import HAND_SLOTS, Rig
+from multiview.core import HAND_SLOTS, Rig, side_sign
 
 __all__ = ["VIEW_BINS", "hand_angles", "view_bins"]
 
@@ -27,7 +27,7 @@ def hand_angles(rig: Rig, xyz: F64, hands: tuple[str, ...] = HAND_SLOTS) -> tupl
     xyz
         Keypoints of hands in their order (wrist, thumb, ...), shape (F, H, 21, 3).
     hands
-        Which of axis H is ``"left"``.
+        Names of axis H, which say what is left.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def hand_angles(rig: Rig, xyz: F64, hands: tuple[str, ...] = HAND_SLOTS) -> tupl
     wrist = xyz[..., WRIST, :]
     normal = np.cross(xyz[..., INDEX, :] - wrist, xyz[..., LITTLE, :] - wrist)
     # a left hand is a mirrored right one
-    normal *= np.where(np.array(hands) == HAND_SLOTS[0], -1.0, 1.0)[:, None]
+    normal *= np.where(np.array([side_sign(name) for name in hands]) < 0, -1.0, 1.0)[:, None]
     along = xyz[..., MIDDLE, :] - wrist
     middle = xyz[..., [WRIST, INDEX, LITTLE], :].mean(-2)
     ray = rig.centres_world[:, None, None] - middle

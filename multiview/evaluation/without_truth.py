@@ -176,7 +176,7 @@ def triangulate_halves(
     rig = rig.select(dets.camera_names)
     views = split_cameras(rig)
     if not dets.hands:
-        dets = assign_hands(dets, rig)[0]
+        dets = assign_hands(dets, rig, (config or TriangulationConfig()).max_hands)[0]
     rows = np.arange(len(dets.frame_ids))
     # the rig's own doubt is common to both, mostly, and no part of their difference
     known = replace(rig, covariance=None)

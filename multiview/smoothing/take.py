@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from multiview._shapes import F64, BoolArray
-from multiview.association import assign_hands
+from multiview.association import as_triangulated
 from multiview.core import Detections, Points3D, Rig
 from multiview.errors import InputError
 from multiview.geometry.refit import pixel_errors, refit
@@ -63,8 +63,7 @@ def smooth_with_report(
     config = config or SmoothingConfig()
     rig = rig.select(points.camera_names)
     _check(points, dets, rig)
-    if not dets.hands:
-        dets, _ = assign_hands(dets, rig)
+    dets = as_triangulated(dets, points, rig)
     times, clock = frame_times(dets)
     if config.fill_s and not clock:
         raise InputError(

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from multiview.bootstrap.loop import best_round
 from multiview.capture import Capture, open_capture
+from multiview.errors import InputError
 from multiview.evaluation.held_out import HeldOut
 from multiview.formats.atomic import write_text
+from multiview.formats.rig_yaml import read_rig
 from multiview.models.card import load_card
 from multiview.progress import say
 from multiview.stages.detect import run_detect
@@ -44,7 +46,7 @@ def run_bootstrap(
         What to do, paths resolved.
     out
         One folder a round: ``TAKE/`` with detections, points and labels, ``dataset/``, ``train/``,
-        ``held-out/``, ``changes.jpg``; beside them ``report.md`` and ``best.yaml``.
+        ``held-out/``, ``changes.jpg``; beside them ``report.md``, which names the best card.
     review
         Wait for a person's verdicts on every round's labels before training on them.
     force
@@ -63,6 +65,8 @@ def run_bootstrap(
     """
     if not config.trainer:
         require_torch()
+    for take in config.takes:
+        _check_take(take)
     loop = _Loop(config, out, review, force)
     for number in range(1, config.rounds + 1):
         waiting = loop.run_round(number)
@@ -155,18 +159,22 @@ class _Loop:
             run_guide(capture, points, looked, detector=card, passes=config.passes, force=force)
             found, points = looked, folder / "triangulate-guided"
             run_triangulate(found, take.rig, points, config.ransac, force=force)
-        return run_label(
-            capture,
-            found,
-            points,
-            folder / "labels",
-            config.label,
-            select=config.select,
-            max_false_label_rate=config.max_false_label_rate,
-            session=take.name,
-            iteration=number,
-            force=force,
-        )
+        try:
+            return run_label(
+                capture,
+                found,
+                points,
+                folder / "labels",
+                config.label,
+                select=config.select,
+                max_false_label_rate=config.max_false_label_rate,
+                session=take.name,
+                iteration=number,
+                force=force,
+            )
+        except InputError as error:
+            where = f"take {take.name}, round {number}: {error.what}"
+            raise InputError(where, f"{error.next_step} (in the YAML: a.b for --a.b)") from None
 
     def _train(self, folder: Path, labels: Sequence[Path], name: str) -> str:
         """Join labels and start set, train on them; return the new card."""
@@ -193,6 +201,12 @@ class _Loop:
     def _score(self, number: int, card: str) -> HeldOut:
         folder = self.folder(number) / "held-out"
         return run_score(card, self.config.held_out, folder, force=self.force)
+
+
+def _check_take(take: Footage) -> None:
+    """Refuse a take that no round could use, before the first one begins."""
+    capture = _open(take)
+    read_rig(take.rig).select(capture.names).check_sizes(capture.sizes_wh)
 
 
 def _open(take: Footage) -> Capture:

@@ -1,8 +1,7 @@
-"""`multiview dataset`: make, convert, split, check and describe training datasets."""
+"""`multiview dataset`: join, convert and split training datasets."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,97 +9,19 @@ from typing import Literal
 import numpy as np
 
 from multiview._shapes import present
-from multiview.association import assign_hands
-from multiview.bootstrap.labels import LabelConfig, pseudo_labels
-from multiview.bootstrap.samples import samples_of
 from multiview.bootstrap.splits import SplitConfig, split_by
-from multiview.capture import Capture
 from multiview.core import HandSamples
 from multiview.errors import InputError
-from multiview.formats.coco import image_name
 from multiview.formats.datasets import join, load_dataset, save_dataset
 from multiview.formats.datasets.pictures import Pictures
 from multiview.formats.datasets.store import MANIFEST
-from multiview.formats.detections_parquet import read_detections
 from multiview.formats.foreign import read_json
-from multiview.formats.points_parquet import read_points
-from multiview.formats.rig_yaml import read_rig
-from multiview.progress import progress_bar, say
-from multiview.stages.pictures import write_pictures
+from multiview.progress import say
 
-__all__ = ["Hands", "Selection", "run_convert_dataset", "run_make_dataset", "run_split_dataset"]
+__all__ = ["Hands", "Selection", "run_convert_dataset", "run_split_dataset"]
 
 Hands = Literal["all", "known", "left", "right"]
 Selection = tuple[Hands, bool]
-
-
-def run_make_dataset(
-    capture: Capture,
-    detections: Path,
-    points_dir: Path,
-    out: Path,
-    config: LabelConfig,
-    *,
-    format: str = "parquet",
-    session: str = "",
-    subject: str = "",
-    round: int = 0,
-    force: bool = False,
-) -> Path:
-    """Label a take and write the samples with all their provenance.
-
-    Parameters
-    ----------
-    capture
-        The take.
-    detections, points_dir
-        Outputs of `detect` and `triangulate`.
-    out
-        New folder.
-    config
-        What becomes a label.
-    format
-        Layout.
-    session, subject, round
-        Names of the take and the person, number of the round; kept with every label.
-    force
-        Replace a dataset that is there.
-
-    Raises
-    ------
-    InputError
-        If nothing becomes a label, or the inputs are of several takes.
-    """
-    table = detections / "detections.parquet" if detections.is_dir() else detections
-    dets, points = read_detections(table), read_points(points_dir / "points.parquet")
-    rig = read_rig(points_dir / "rig.yaml")
-    if capture.names != points.camera_names or len(capture.frame_ids) != len(points.frame_ids):
-        raise InputError(
-            f"the take has cameras {', '.join(capture.names)} and {len(capture.frame_ids)} frame "
-            f"sets, the points {', '.join(points.camera_names)} and {len(points.frame_ids)}",
-            "give the take that was detected and triangulated",
-        )
-    if not dets.hands:
-        dets, _ = assign_hands(dets, rig)
-    labels = pseudo_labels(points, dets, rig, config, pictures=capture.index >= 0, iteration=round)
-    samples = samples_of(
-        labels, points, dets, rig, image_name=image_name, session=session, subject=subject
-    )
-    if not len(samples):
-        raise InputError(
-            "no hand became a label",
-            "see the report of triangulate; points of two views are labels only with "
-            "--label.allow-unvoted",
-        )
-    # beside the dataset, so that pictures are linked; a killed run goes on here
-    work = out.with_name(f"{out.name}.pictures")
-    wanted = np.asarray(labels.keep.any(-1), np.bool_)
-    with progress_bar() as progress:
-        write_pictures(capture, wanted, labels.frame_ids, work, progress)
-    save_dataset(samples, out, format, pictures=work, force=force)
-    shutil.rmtree(work, ignore_errors=True)
-    _say_written("make", out)
-    return out
 
 
 def run_convert_dataset(
@@ -174,7 +95,7 @@ def _joined(
     found = [load_dataset(path, format) for path in sources]
     samples, where = join(found)
     where = where if pictures is None else Pictures.below(pictures)
-    return samples, where, " ".join(d.digest for d in found if d.digest)
+    return samples, where, " ".join(d.identity for d in found)
 
 
 def _selected(samples: HandSamples, select: Selection) -> HandSamples:

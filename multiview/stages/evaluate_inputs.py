@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from multiview._shapes import F64, BoolArray
-from multiview.association import assign_hands
+from multiview.association import as_triangulated
 from multiview.core import HAND_21, HAND_SLOTS, Detections, Points3D, Rig
 from multiview.errors import InputError
 from multiview.evaluation.keypoints_2d import Truth2D
@@ -21,6 +21,7 @@ from multiview.formats.rig_yaml import read_rig
 from multiview.precomputed import read_precomputed
 from multiview.stage import file_digest, read_manifest
 from multiview.stages.evaluate import align_to_truth, read_truth
+from multiview.stages.triangulated import hands_at_a_time
 from multiview.triangulation import TriangulationConfig
 
 __all__ = ["Run", "Truth", "read_run", "read_truth_of"]
@@ -183,9 +184,7 @@ def read_run(path: Path, detections: Path | None = None) -> Run:
         dets = read_detections(found)
         _check_same_take(dets, points, found)
         files["detections"] = file_digest(found)
-        ordered = dets if dets.hands else assign_hands(dets, rig)[0]
-        if ordered.conf.shape != points.inlier.shape:
-            ordered = None
+        ordered = as_triangulated(dets, points, rig, hands_at_a_time(path))
     return Run(
         name=path.name,
         files=files,

@@ -48,7 +48,7 @@ def run_score(detector: str, dataset: Path, out: Path, *, force: bool = False) -
         If the dataset has other keypoints than the detector.
     """
     data = load_dataset(dataset)
-    inputs = {"dataset": data.digest or data.samples.digest, "card": load_card(detector).digest}
+    inputs = {"dataset": data.identity, "card": load_card(detector).digest}
     stage = Stage("held-out", {"detector": Path(detector).name}, inputs, out, force)
     if stage.done:
         return read_score(out)
@@ -105,20 +105,21 @@ def changes_sheet(before: HeldOut, after: HeldOut, dataset: Path, path: Path) ->
         The dataset.
     path
         Picture to write: the rows are the old answer and the new one, for the hands that gained
-        most, then those that lost most. Rings are the labels.
+        most, then those that lost most; those that did not change are not shown. Rings are the
+        labels.
     """
     data = load_dataset(dataset)
     order = np.concatenate([list(r) for r in rows_by_picture(data.samples).values()]).astype(int)
     gain = _mean(before.crop_error) - _mean(after.crop_error)
     ranked = np.argsort(gain, kind="stable")
-    shown = min(SHOWN, len(gain) // 2)
+    best, worst = ranked[::-1][:SHOWN], ranked[:SHOWN]
     rows = []
-    for rank, word in ((ranked[::-1][:shown], "better"), (ranked[:shown], "worse")):
+    for rank, word in ((best[gain[best] > 0], "better"), (worst[gain[worst] < 0], "worse")):
         for score, when in ((before, "before"), (after, "after")):
             rows.append(
                 [_tile(data, int(order[n]), score, int(n), f"{word}: {when}") for n in rank]
             )
-    sheet = contact_sheet([r for r in rows if r] or [[np.zeros((TILE, TILE, 3), np.uint8)]])
+    sheet = contact_sheet([r for r in rows if r] or [[_nothing()]])
     write_image(sheet, path)
     return path
 
@@ -130,6 +131,12 @@ def _mean(error: F64) -> F64:
     out = np.zeros(len(error))
     out[some] = np.nanmean(capped[some], axis=-1)
     return out
+
+
+def _nothing() -> U8:
+    tile = np.zeros((TILE, TILE, 3), np.uint8)
+    caption(tile, "no held-out hand changed", 0.4)
+    return tile
 
 
 def _tile(data: Dataset, row: int, score: HeldOut, hand: int, text: str) -> U8:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from multiview.association import assign_hands
+from multiview.association import as_triangulated
 from multiview.bootstrap.labels import LabelConfig, pseudo_labels
 from multiview.bootstrap.samples import samples_of
 from multiview.bootstrap.select import SelectConfig, select_labels
@@ -22,13 +22,14 @@ from multiview.formats.rig_yaml import read_rig
 from multiview.formats.samples_parquet import write_samples
 from multiview.formats.verdicts_csv import read_verdicts
 from multiview.progress import progress_bar, say
-from multiview.stage import MANIFEST, Stage, file_digest, read_manifest
+from multiview.stage import Stage, file_digest
 from multiview.stages.pictures import write_image, write_pictures
 from multiview.stages.select_report import (
     promise_words,
     selection_figures,
     write_selection_report,
 )
+from multiview.stages.triangulated import hands_at_a_time
 from multiview.viz.sheet import take_sheet
 from multiview.viz.video import write_overlays
 
@@ -49,7 +50,7 @@ def run_label(
     video: bool = False,
     session: str = "",
     subject: str = "",
-    iteration: int = 0,
+    iteration: int = 1,
     force: bool = False,
 ) -> Path:
     """Write a dataset: ``samples.parquet``, ``images/<camera>/<frame>.jpg``, and its reports.
@@ -81,7 +82,7 @@ def run_label(
     session, subject
         Names of the take and of the person, kept with every label.
     iteration
-        Round of bootstrapping.
+        Round of bootstrapping; labels of round 0 are a person's.
     force
         Replace an older, different result.
 
@@ -112,9 +113,9 @@ def run_label(
     if stage.done:
         say(f"label: {out} is up to date")
         return out
-    if not dets.hands:  # once, for labels, sheet and videos alike
-        dets, _ = assign_hands(dets, rig, _hands_of(points_dir, points))
     with stage.cleared():
+        # once, for labels, sheet and videos alike
+        dets = as_triangulated(dets, points, rig, hands_at_a_time(points_dir))
         selection = select_labels(
             points,
             dets,
@@ -160,13 +161,6 @@ def run_label(
     if not figures["pictures"]:
         say("  no picture shows enough of a selected hand: lower --label.min-keypoints")
     return out
-
-
-def _hands_of(points_dir: Path, points: Points3D) -> int:
-    """Return how many hands at a time the detections were sorted into for the points."""
-    if not (points_dir / MANIFEST).exists():
-        return max(2, len(points.hands))
-    return int(read_manifest(points_dir).get("config", {}).get("max_hands", 2))
 
 
 def _figures(labels: PseudoLabels) -> dict[str, float]:

@@ -17,6 +17,9 @@ from multiview.triangulation import TriangulationConfig
 
 __all__ = ["Footage", "LoopConfig"]
 
+# Folders of a round beside those of the takes.
+RESERVED = {"dataset", "train", "held-out", "changes.jpg"}
+
 
 class Footage(Config):
     """A take without labels and the rig that filmed it."""
@@ -92,6 +95,14 @@ class LoopConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> LoopConfig:
         names = [take.name for take in self.takes]
+        for name in names:
+            if name in RESERVED or name.startswith("dataset-"):
+                raise ValueError(f"no take can be called {name!r}: a round has such a folder")
+        if self.ransac.max_hands > max(2, self.max_hands):
+            raise ValueError(
+                f"ransac.max_hands is {self.ransac.max_hands}, but the detector may find only "
+                f"max_hands: {self.max_hands} in a picture; give both"
+            )
         if len(set(names)) < len(names):
             raise ValueError("two takes have the same folder name; labels are named by it")
         if self.detector == "start" and self.start is None:
@@ -110,5 +121,13 @@ class LoopConfig(Config):
         card = self.detector
         if card.endswith((".yaml", ".yml")):
             card = str(folder / card)
+        init = self.init
+        if Path(init).suffix:  # a card or a checkpoint, not a word
+            init = str(folder / init)
+        select, model = self.select, self.select.risk.model
+        if model is not None:
+            risk = select.risk.model_copy(update={"model": folder / model})
+            select = select.model_copy(update={"risk": risk})
         changed = {"takes": takes, "held_out": folder / self.held_out, "start": start}
+        changed |= {"init": init, "select": select}
         return self.model_copy(update=changed | {"detector": card})

@@ -78,5 +78,10 @@ def _labels_row(folder: Path, number: int, take: str) -> str:
         made = read_manifest(folder / "labels")["figures"]
     only = made.get("only_reprojected")
     shown = "-" if only is None else f"{only:.0%}"
-    cells = (made.get("frames", "-"), made.get("hands", "-"), made.get("pictures", "-"), shown)
+    cells = (
+        made.get("frames_selected", "-"),
+        made.get("hands", "-"),
+        made.get("pictures", "-"),
+        shown,
+    )
     return f"| {number} | {take} | " + " | ".join(map(str, cells)) + " |"

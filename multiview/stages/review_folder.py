@@ -21,12 +21,14 @@ from multiview.formats.atomic import write_text
 from multiview.formats.datasets import load_dataset
 from multiview.models.base import U8
 from multiview.progress import progress_bar, say
+from multiview.stage import file_digest
 from multiview.stages.pictures import write_image
 from multiview.viz.overlay import Layer, caption, contact_sheet, crop_square, draw_hand
 
 __all__ = ["awaited_verdicts", "rejected", "verdict_file", "write_review"]
 
 TILE, COLUMNS = 240, 6
+ABOUT = "labels.sha256"
 FIELDS = ("frame", "montage", "worst_residual_px", "verdict")
 GOOD, BAD = "ok", "bad"
 HELP = "write ok, bad, or bad CAMERA [CAMERA ...] in the last column of"
@@ -38,7 +40,7 @@ def verdict_file(labels: Path) -> Path:
 
 
 def write_review(capture: Capture, labels: Path) -> Path:
-    """Draw a montage for every labelled frame, and a table without verdicts; never over one.
+    """Draw a montage for every labelled frame, and a table without verdicts; never over verdicts.
 
     Parameters
     ----------
@@ -51,10 +53,26 @@ def write_review(capture: Capture, labels: Path) -> Path:
     -------
     Path
         The table.
+
+    Raises
+    ------
+    InputError
+        If there are verdicts on other labels than these.
     """
     table = verdict_file(labels)
-    if table.exists():
+    digest, about = file_digest(labels / "samples.parquet"), table.with_name(ABOUT)
+    same = about.exists() and about.read_text(encoding="utf-8").strip() == digest
+    if same and table.exists():
         return table
+    if table.exists() and any(row["verdict"].strip() for row in _read(table)):
+        raise InputError(
+            f"{table}: holds verdicts on labels that have changed since",
+            f"move {table.parent} away, and look at the new ones",
+        )
+    if not same:
+        for old in table.parent.glob("*.jpg"):
+            old.unlink()
+        write_text(about, digest + "\n")
     data = load_dataset(labels)
     frames = np.unique(data.samples.frame_id).tolist()
     rows = []
@@ -90,11 +108,24 @@ def _tile(picture: U8, hands: HandSamples, image: str) -> U8:
 
 
 def awaited_verdicts(labels: Sequence[Path]) -> list[Path]:
-    """Tables with frames that nobody has judged, and say so."""
+    """Tables with frames that nobody has judged, and say so.
+
+    Raises
+    ------
+    InputError
+        If a verdict names a camera that there is not.
+    """
     waiting = []
     for folder in labels:
         table = verdict_file(folder)
         open_rows = sum(not row["verdict"].strip() for row in _read(table))
+        cameras = set(load_dataset(folder).samples.camera.tolist())
+        unknown = sorted({camera for _, camera in rejected(folder)} - {"", *cameras})
+        if unknown:
+            raise InputError(
+                f"{table}: no labelled camera is called {unknown[0]!r}",
+                f"cameras here: {', '.join(sorted(cameras))}",
+            )
         if open_rows:
             waiting.append(table)
             say(f"review: {open_rows} frames wait for a verdict; {HELP} {table},")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,7 +67,7 @@ def run_round_dataset(
         If nothing is left, or ``out`` was made of something else.
     """
     parts = [_digest(folder) for folder in labels]
-    parts += [] if start is None else [_start_digest(start)]
+    parts += [] if start is None else [load_dataset(start).identity]
     made_from = " ".join(parts)
     about = out / MANIFEST
     if about.exists():
@@ -153,8 +152,3 @@ def _digest(folder: Path) -> str:
     verdicts = verdict_file(folder)
     said = file_digest(verdicts) if verdicts.exists() else "none"
     return f"{file_digest(folder / 'samples.parquet')}:{said}"
-
-
-def _start_digest(path: Path) -> str:
-    data = load_dataset(path)
-    return data.digest or json.dumps(data.samples.digest)[1:17]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from multiview.association import as_triangulated
 from multiview.core import Points3D
 from multiview.errors import InputError
 from multiview.formats.atomic import write_text
@@ -21,6 +22,7 @@ from multiview.progress import say
 from multiview.smoothing.config import HandReport, SmoothingConfig, SmoothingReport
 from multiview.smoothing.take import smooth_with_report
 from multiview.stage import Stage, file_digest, provenance, read_manifest
+from multiview.stages.triangulated import hands_at_a_time
 
 __all__ = ["run_smooth"]
 
@@ -72,13 +74,16 @@ def run_smooth(
     if stage.done:
         say(f"smooth: {out} is up to date")
         return out
+    most = hands_at_a_time(points_dir)
     with stage.cleared():
+        dets = as_triangulated(dets, points, rig, most)
         smoothed, report = smooth_with_report(points, dets, rig, config)
     about = {"config": config.model_dump(), "inputs": inputs, "versions": provenance()}
     write_points(smoothed, stage.work / "points.parquet", about)
     write_rig(rig.select(points.camera_names), stage.work / "rig.yaml")
     write_text(stage.work / "report.md", _markdown(smoothed, report))
     figures = {"smoothing": smoothed.smoothing, "persistence": report.persistence}
+    figures |= {} if most is None else {"max_hands": most}
     stage.finish(figures | {h.hand: asdict(h) for h in report.hands})
     _tell(smoothed, report, out)
     return out

@@ -4,13 +4,7 @@ from multiview.config import Config
 from multiview.verbs.bootstrap import Bootstrap
 from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Smooth, Triangulate
-from multiview.verbs.dataset import (
-    DatasetCheck,
-    DatasetConvert,
-    DatasetInfo,
-    DatasetMake,
-    DatasetSplit,
-)
+from multiview.verbs.dataset import DatasetCheck, DatasetConvert, DatasetInfo, DatasetSplit
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models, ModelsBias
 from multiview.verbs.plan import Plan
@@ -29,7 +23,6 @@ VERBS: dict[str, type[Config]] = {
     "triangulate": Triangulate,
     "smooth": Smooth,
     "label": Label,
-    "dataset make": DatasetMake,
     "dataset convert": DatasetConvert,
     "dataset split": DatasetSplit,
     "dataset check": DatasetCheck,

@@ -136,7 +136,7 @@ class Smooth(Config):
 
 
 class Label(Config):
-    """Reproject the 3D keypoints into every view as COCO labels with their pictures."""
+    """Reproject the 3D keypoints into every view: a dataset of labels and their pictures."""
 
     capture: Positional[Path]
     """The take."""
@@ -145,7 +145,14 @@ class Label(Config):
     points: Path
     """Folder of `triangulate`."""
     out: Path
-    """Output folder: coco.json, images/, contact_sheet.png, selection.csv, report.md."""
+    """Output folder: samples.parquet, coco.json, images/, contact_sheet.png, selection.csv,
+    report.md. `train` and `dataset` read it."""
+    session: str | None = None
+    """Name of the take, kept with every label; that of its folder by default."""
+    subject: str = ""
+    """Whose hands they are, kept with every label: datasets are split by it."""
+    round: int = Field(1, ge=1)
+    """Round of bootstrapping, kept with every label; `train` takes round 0 for labels by hand."""
     label: LabelConfig = LabelConfig()
     max_false_label_rate: float | None = Field(None, gt=0, lt=1)
     """Promise that at most this share of the labels is off by more than a tenth of the hand."""
@@ -164,6 +171,8 @@ class Label(Config):
         """Run the verb."""
         from multiview.stages.label import run_label
 
+        path = self.capture.resolve()
+        name = path.parent.name if path.name == "capture.yaml" else path.stem
         run_label(
             self.input.open(self.capture),
             self.detections,
@@ -175,6 +184,9 @@ class Label(Config):
             verified=self.verified,
             pictures=self.pictures,
             video=self.video,
+            session=name if self.session is None else self.session,
+            subject=self.subject,
+            iteration=self.round,
             force=self.force,
         )
 

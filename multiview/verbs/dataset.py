@@ -5,61 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 from tyro.conf import Positional
 
-from multiview.bootstrap.labels import LabelConfig
 from multiview.bootstrap.splits import SplitConfig
 from multiview.config import Config
-from multiview.verbs.options import CaptureOptions
 
-__all__ = ["DatasetCheck", "DatasetConvert", "DatasetInfo", "DatasetMake", "DatasetSplit"]
+__all__ = ["DatasetCheck", "DatasetConvert", "DatasetInfo", "DatasetSplit"]
 
 Hands = Literal["all", "known", "left", "right"]
-
-
-class DatasetMake(Config):
-    """Label a take and write a dataset: labels, pictures, and what made each label."""
-
-    capture: Positional[Path]
-    """The take."""
-    detections: Path
-    """Folder of `detect`."""
-    points: Path
-    """Folder of `triangulate`."""
-    out: Path
-    """New folder."""
-    format: str = "parquet"
-    """See `dataset convert`."""
-    session: str | None = None
-    """Name of the take; that of its folder by default."""
-    subject: str = ""
-    """Whose hands they are."""
-    round: int = Field(0, ge=0)
-    """Round of bootstrapping."""
-    label: LabelConfig = LabelConfig()
-    input: CaptureOptions = CaptureOptions()
-    force: bool = False
-    """Replace a dataset that is there."""
-
-    def run(self) -> None:
-        """Run the verb."""
-        from multiview.stages.dataset import run_make_dataset
-
-        path = self.capture.resolve()
-        name = path.parent.name if path.name == "capture.yaml" else path.stem
-        run_make_dataset(
-            self.input.open(self.capture),
-            self.detections,
-            self.points,
-            self.out,
-            self.label,
-            format=self.format,
-            session=name if self.session is None else self.session,
-            subject=self.subject,
-            round=self.round,
-            force=self.force,
-        )
 
 
 class _FromDatasets(Config):

@@ -11,8 +11,8 @@ from multiview.bootstrap.anatomy import (
     joint_angles,
     palm_axes,
     palm_coordinates,
-    side_sign,
 )
+from multiview.core import side_sign
 from multiview.synth import hands as synth
 from multiview.synth import make_hand_motion
 

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 
 from multiview.association import associate
+from multiview.bias import correct_bias, palm_frames
 from multiview.bootstrap.labels import pseudo_labels
-from multiview.core import Detections, Points3D, PseudoLabels, Rig
-from multiview.formats.coco import read_coco, write_coco
+from multiview.bootstrap.samples import samples_of
+from multiview.core import HAND_21, Detections, KeypointBias, Points3D, PseudoLabels, Rig
+from multiview.evaluation.view_angle import hand_angles
+from multiview.formats.coco import image_name, read_coco, write_coco
 from multiview.formats.coco_results import read_coco_results
 from multiview.formats.detections_parquet import read_detections, write_detections
 from multiview.formats.points_parquet import read_points, write_points
+from multiview.formats.samples_parquet import read_samples, write_samples
 from multiview.synth import join_candidates, make_hand_motion, make_rig, observe
 from multiview.triangulation import TriangulationConfig, triangulate
 
@@ -70,3 +74,34 @@ def test_hands_of_the_take_are_kept_as_they_are(take: tuple[Rig, Detections, Poi
     np.testing.assert_array_equal(again.valid, points.valid)
     few = replace(dets, hands=())
     assert triangulate(few, rig, TriangulationConfig(unit="keypoint")).hands == ("left", "right")
+
+
+def test_samples_and_their_data_sets(
+    take: tuple[Rig, Detections, Points3D], tmp_path: Path
+) -> None:
+    """The numbers of hands of a side hide its side from nobody who trains on them."""
+    rig, dets, points = take
+    labels = pseudo_labels(points, dets, rig)
+    samples = samples_of(labels, points, dets, rig, image_name=image_name)
+    _, _, h = np.nonzero(labels.keep.transpose(1, 0, 2))
+    assert set(h.tolist()) == {0, 1, 2, 3}
+    np.testing.assert_array_equal(samples.right, h % 2)
+    back = read_samples(write_samples(samples, tmp_path / "s.parquet"))
+    np.testing.assert_array_equal(back.right, samples.right)
+
+
+def test_the_palm_of_a_numbered_left_hand(take: tuple[Rig, Detections, Points3D]) -> None:
+    rig, _, points = take
+    to_camera, _ = hand_angles(rig, points.xyz_world, points.hands)
+    plain, _ = hand_angles(rig, points.xyz_world[:, :2], ("left", "right"))
+    np.testing.assert_array_equal(to_camera[:, :, :2], plain)
+    offset = np.zeros((21, 3))
+    offset[8] = 0.0, 0.0, 0.1
+    bias = KeypointBias(
+        keypoints=HAND_21.keypoints, offset=offset, sigma=np.full((21, 3), 0.001), poses=100
+    )
+    by = (correct_bias(points, bias).points.xyz_world - points.xyz_world)[:, :, 8]
+    left = np.broadcast_to([True, False, True, False], by.shape[:2]).ravel()
+    normal = palm_frames(points.xyz_world.reshape(-1, 21, 3), left)[..., 2]
+    along = (by.reshape(-1, 3) * normal).sum(-1)
+    assert np.nanmax(along) < 0 < np.isfinite(along).sum()

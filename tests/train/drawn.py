@@ -98,7 +98,7 @@ def label_folder(folder, count=24, seed=0, keypoints=21):
         weight=weight,
         sigma_px=np.where(weight > 0, 0.5, np.nan),
         keep=keep,
-        iteration=0,
+        iteration=1,
         source="drawn",
         rig_digest="none",
         camera_names=("cam",),

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from multiview.core import HandSamples
+from multiview.core import HandSamples, side_sign
 from multiview.errors import InputError
 from multiview.formats.atomic import write_text
 from multiview.formats.coco import VERSION as LABELS
@@ -215,7 +215,7 @@ def _add(
         weight=np.where(seen > 0, a.get("weight", np.ones(k)), 0),
         sigma_px=[np.nan if s is None else s for s in sigma],
         box_xywh=np.full(4, np.nan) if labels or "bbox" not in a else _box(a["bbox"], where),
-        right=SIDES.get(a.get("hand", ""), np.nan),
+        right=_right(a),
         session=image.get("session", ""),
         camera=image.get("camera", ""),
         frame_id=image.get("frame", len(rows.where)),
@@ -226,6 +226,12 @@ def _add(
         rig_digest=image.get("rig_digest", about.get("rig_digest", "")),
         split="" if labels else split_of(path.stem),
     )
+
+
+def _right(a: dict[str, Any]) -> float:
+    """Side of a hand, which `multiview label` may call ``right-2``."""
+    sign = side_sign(str(a.get("handedness") or a.get("hand", "")))
+    return (sign + 1) / 2 if sign else np.nan
 
 
 def _box(values: Any, where: str) -> list[float]:

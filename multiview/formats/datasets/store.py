@@ -146,6 +146,11 @@ class Dataset:
         """The digest its manifest states, which model cards name; empty without one."""
         return str(self.manifest.get("digest", ""))
 
+    @property
+    def identity(self) -> str:
+        """Its digest; without one, that of its labels."""
+        return self.digest or self.samples.digest
+
 
 def save_dataset(
     samples: HandSamples,
