@@ -51,8 +51,9 @@ def run(*arguments: object) -> int:
 def label(lab: Path, take: Path, out: Path, *more: object) -> int:
     inputs = ("--detections", lab / "detect", "--points", lab / "tri", "--out", out)
     # what carries a point was drawn by lot here: no view of it is too few
-    few = ("--select.min-inliers", 1, "--select.max-heldout", 9)
-    return cli.main(list(map(str, ["label", take, *inputs, *few, *more])))
+    few = ("--select.min-inliers", 1, "--select.max-heldout", 9, "--label.allow-unvoted")
+    alone = ("--label.unit", "keypoint")
+    return cli.main(list(map(str, ["label", take, *inputs, *few, *alone, *more])))
 
 
 def make(lab: Path, out: Path, *more: object) -> int:

@@ -16,7 +16,8 @@ from multiview.synth import make_hand_motion, make_rig
 
 CAMERAS, FRAMES, SIZE = 3, 4, (320, 240)
 
-
+# Three cameras: points of two are labels too.
+ALL = LabelConfig(unit="keypoint", allow_unvoted=True)
 # Moves labels by up to 3 px, wider than the dots, and stays monotonic to the corners.
 DIST = np.array([-2.0, 0.0, 0.004, -0.003, 0.0])
 
@@ -34,7 +35,10 @@ def exact_points(rig: Rig) -> tuple[Detections, Points3D]:
     xyz[0, 0, 20] = xyz[1, 1, 8] = np.nan  # not triangulated
     xy = rig.project(xyz)
     shape = xy.shape[:-1]
-    inlier = np.random.default_rng(2).random(shape) < 0.7
+    # in half of the points one view disagrees: two are left
+    rng = np.random.default_rng(2)
+    without = np.where(rng.random(shape[1:]) < 0.5, rng.integers(0, CAMERAS, shape[1:]), -1)
+    inlier = np.arange(CAMERAS).reshape(-1, 1, 1, 1) != without
     times = np.arange(FRAMES) / 30 + np.arange(CAMERAS)[:, None] * 1e-3
     dets = Detections(
         xy_px=xy,
@@ -66,7 +70,7 @@ def make_take(root: Path, distortion: float = 1.0, session: str = "take 1") -> H
     """Write the pictures below `root` and return the samples."""
     rig = small_rig(distortion)
     dets, points = exact_points(rig)
-    labels = pseudo_labels(points, dets, rig, LabelConfig(), iteration=2)
+    labels = pseudo_labels(points, dets, rig, ALL, iteration=2)
     samples = samples_of(
         labels, points, dets, rig, image_name=image_name, session=session, subject="s7"
     )
