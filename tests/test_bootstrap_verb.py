@@ -186,8 +186,10 @@ def kill_in_new_stage(child, out, killed):
     """Watch for unfinished stages; whether one was met for the first time and killed."""
     began = time.monotonic()
     while child.poll() is None and time.monotonic() - began < PATIENCE_S:
-        for partial in out.rglob("*.partial"):
-            stage = partial.name.removesuffix(".partial")
+        # os.walk passes over folders that are renamed under its eyes; rglob fails
+        names = [name for _, folders, _ in os.walk(out) for name in folders]
+        for partial in (name for name in names if name.endswith(".partial")):
+            stage = partial.removesuffix(".partial")
             if stage not in killed:
                 killed.add(stage)
                 os.killpg(child.pid, signal.SIGKILL)
