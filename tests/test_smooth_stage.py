@@ -15,6 +15,8 @@ sys.path.append(str(Path(__file__).parent / "smoothing"))
 from smoothing_scenes import calm_hand, make_scene
 
 from multiview.cli import main
+from multiview.core import HAND_21, KeypointBias
+from multiview.formats.bias_yaml import write_bias
 from multiview.formats.detections_parquet import write_detections
 from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import write_rig
@@ -87,3 +89,22 @@ def test_files_from_before_smoothing_are_read(chain: Path, tmp_path: Path) -> No
     assert (points.smoothing, points.filled.any()) == ("", False)
     assert points.filled.shape == points.voted.shape
     assert replace(points, smoothing="x").smoothing == "x"
+
+
+def test_a_correction_is_not_undone_silently(
+    chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Paths are found from the views: what was taken off the points would be back."""
+    bias = KeypointBias(
+        keypoints=HAND_21.keypoints,
+        offset=np.full((21, 3), 0.05),
+        sigma=np.full((21, 3), 0.001),
+        poses=100,
+    )
+    write_bias(bias, tmp_path / "bias.yaml")
+    given = ["--rig", str(chain / "rig.yaml"), "--bias", str(tmp_path / "bias.yaml")]
+    tri = [str(chain / "detections.parquet"), "--out", str(tmp_path / "tri")]
+    assert main(["triangulate", *tri, *given]) == 0
+    assert main(["smooth", str(tmp_path / "tri"), "--out", str(tmp_path / "smooth")]) == 2
+    assert "was corrected by --bias" in capsys.readouterr().err
+    assert not (tmp_path / "smooth").exists()

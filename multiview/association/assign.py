@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import bdtr
 
 from multiview._shapes import F64, BoolArray, IntArray, present
 from multiview.association.candidates import candidates_of, palm_keypoints
@@ -187,6 +186,8 @@ def least_votes(votes: IntArray, views: int) -> int:
     if not some.size:
         return 2
     rate = float(np.median(some)) / views / 2
+    from scipy.special import bdtr  # loaded where it is needed: help is fast
+
     return max(2, int(np.searchsorted(bdtr(np.arange(views), views, rate), RARE)))
 
 

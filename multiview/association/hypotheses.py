@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from multiview._shapes import F64, BoolArray, IntArray, present
 from multiview.association.candidates import CAP, COMMON, Candidates
@@ -171,6 +170,8 @@ def match(cost: F64) -> IntArray:
         Chosen slots, shape (F, V, R), -1 for none: the assignment of least total cost, where a hand
         without a candidate costs 1. Where every hand's best is its own alone, that is it.
     """
+    from scipy.optimize import linear_sum_assignment  # loaded where it is needed: help is fast
+
     best = cost.argmin(2)
     slot = np.where(np.take_along_axis(cost, best[:, :, None], axis=2)[:, :, 0] < 1, best, -1)
     slots = np.arange(cost.shape[2])

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from multiview._shapes import F64, IntArray, present
 
@@ -98,6 +97,8 @@ def follow(look: Look, times: F64) -> IntArray:
     IntArray
         Shape (F, R), numbers in the order of appearance; -1 where there is no hand.
     """
+    from scipy.optimize import linear_sum_assignment  # loaded where it is needed: help is fast
+
     there = np.asarray(present(look.xyz).any(-1), np.bool_)
     out = np.full(there.shape, -1, np.int64)
     scale, room = _scale(look)

@@ -21,7 +21,7 @@ from multiview.formats.rig_yaml import read_rig, write_rig
 from multiview.progress import say
 from multiview.smoothing.config import HandReport, SmoothingConfig, SmoothingReport
 from multiview.smoothing.take import smooth_with_report
-from multiview.stage import Stage, file_digest, provenance, read_manifest
+from multiview.stage import MANIFEST, Stage, file_digest, provenance, read_manifest
 from multiview.stages.triangulated import hands_at_a_time
 
 __all__ = ["run_smooth"]
@@ -60,8 +60,10 @@ def run_smooth(
     Raises
     ------
     InputError
-        If the detections are not where they were and none are given, or do not fit.
+        If the detections are not where they were and none are given, or do not fit; if the points
+        were corrected for a bias.
     """
+    _refuse_corrected(points_dir)
     source = points_dir / "points.parquet"
     points, table = read_points(source), _table(points_dir, detections)
     dets, rig = read_detections(table), read_rig(rig_path or points_dir / "rig.yaml")
@@ -87,6 +89,16 @@ def run_smooth(
     stage.finish(figures | {h.hand: asdict(h) for h in report.hands})
     _tell(smoothed, report, out)
     return out
+
+
+def _refuse_corrected(points_dir: Path) -> None:
+    """Paths are found from the views anew, so a correction of the points would be lost unseen."""
+    made = read_manifest(points_dir) if (points_dir / MANIFEST).exists() else {}
+    if "bias" in made.get("inputs", {}):
+        raise InputError(
+            f"{points_dir} was corrected by --bias, which smoothing would undo",
+            "smooth points that were triangulated without --bias",
+        )
 
 
 def _table(points_dir: Path, detections: Path | None) -> Path:

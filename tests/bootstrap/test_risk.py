@@ -49,7 +49,7 @@ def detector(seed, views, p, frames=60):
         right=np.ones((views, frames, 1)),
         hands=("right",),
     )
-    points = triangulate(dets, rig, TriangulationConfig(min_views=3))
+    points = triangulate(dets, rig, TriangulationConfig(unit="finger", min_views=3))
     wrong = np.linalg.norm(points.xyz_world - xyz, axis=-1) > WRONG * HAND_M
     return points, gather_evidence(points, dets, rig), wrong & points.valid
 

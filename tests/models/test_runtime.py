@@ -97,7 +97,7 @@ def test_batches_answer_like_single_pictures(name):
 def test_a_batch_of_pictures_keeps_crops_and_pictures_apart(name, monkeypatch):
     """Pictures of different sizes, one without a hand, one with given crops."""
     detector = load_detector("mediapipe-lite", runtime=name)
-    from tests.models.test_parity import PHOTOS
+    from test_parity import PHOTOS
 
     photo = cv2.imread(str(PHOTOS / "2021-02-01_13-52-53_532.jpg"))
     images = [photo, np.zeros((90, 120, 3), np.uint8), cv2.flip(photo, 1), photo]
