@@ -36,7 +36,7 @@ def lab(tmp_path_factory):
 
 
 def test_readme_has_blocks():
-    assert len(blocks("sh")) == 2
+    assert len(blocks("sh")) == 3
     assert len(blocks("python")) == 1
 
 
