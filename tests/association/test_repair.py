@@ -63,11 +63,13 @@ def test_exchanged_hands_are_found_and_used() -> None:
     rig, seen = take(1, hands=2, hand_swaps=0.1)
     _, found = solve(rig, seen.detections)
     touched = changed(found)
-    swapped = seen.hand_swapped[..., None] & seen.detections.valid.any(-1)
-    assert not (touched & ~seen.hand_swapped[..., None]).any()
+    # where half of the views are exchanged, which half is cannot be told
+    told = (2 * seen.hand_swapped.sum(0) < len(rig.cameras))[..., None]
+    swapped = seen.hand_swapped[..., None] & seen.detections.valid.any(-1) & told
+    assert not (touched & ~seen.hand_swapped[..., None] & told).any()
     assert touched[swapped].mean() > 0.9
     _, report = triangulate_with_report(seen.detections, rig, ON)
-    assert report.swapped_hands == tuple((touched & swapped).sum((1, 2)).tolist())
+    assert report.swapped_hands == tuple(touched.sum((1, 2)).tolist())
 
 
 @pytest.mark.parametrize("views", [4, 8])
