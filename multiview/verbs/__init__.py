@@ -12,6 +12,7 @@ from multiview.verbs.dataset import (
     DatasetSplit,
 )
 from multiview.verbs.detect import Detect
+from multiview.verbs.export import Export
 from multiview.verbs.models import Convert, Models, ModelsBias
 from multiview.verbs.plan import Plan
 from multiview.verbs.train import Train
@@ -39,6 +40,7 @@ VERBS: dict[str, type[Config]] = {
     "evaluate": Evaluate,
     "plan": Plan,
     "convert": Convert,
+    "export": Export,
     "models": Models,
     "models bias": ModelsBias,
     "demo": Demo,

@@ -10,7 +10,7 @@ from multiview._shapes import F64
 from multiview.core import Camera
 from multiview.errors import InputError
 
-__all__ = ["brown_coefficients", "file_name", "new_target"]
+__all__ = ["brown_coefficients", "file_name", "new_target", "one_file_name"]
 
 # The name of the first coefficient that a list of so many leaves out.
 NEXT = {4: "k3", 5: "k4", 8: "s1"}
@@ -41,14 +41,18 @@ def brown_coefficients(camera: Camera, count: int, format: str) -> F64:
 
 
 def file_name(camera: Camera) -> str:
-    """Return the camera's name where it can name a file.
+    """Return the camera's name where it can name a file; see `one_file_name`."""
+    return one_file_name(camera.name)
+
+
+def one_file_name(name: str) -> str:
+    """Return a camera's name where it can name a file.
 
     Raises
     ------
     InputError
         If it holds a separator.
     """
-    name = camera.name
     if not name or Path(name).name != name or name in {".", ".."} or set(name) & set('\\/:"'):
         raise InputError(
             f"camera {name!r}: a name with a separator cannot name a file", "rename the camera"
