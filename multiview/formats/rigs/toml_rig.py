@@ -3,8 +3,9 @@
 All hold ``size``, ``matrix``, ``distortions``, ``rotation`` (a rotation vector; pyxy3d: a matrix)
 and ``translation``, ``x_cam = R x_world + t``, in OpenCV's conventions. They differ in this:
 
-- caliscope: ``[cam_N]`` with ``port`` (newer: ``cam_id``), metres, ``fisheye`` where it is one. Its
-  cameras are named ``port_N`` as their videos.
+- caliscope: ``[cameras.N]`` with ``cam_id``, cameras ``cam_N`` as their videos; before, and in
+  pyxy3d, ``[cam_N]`` with ``port``, cameras ``port_N``. Metres; ``fisheye`` where it is one. A
+  ``name`` is ours: caliscope knows numbers only, and does not read it.
 - Anipose (``aniposelib.cameras.CameraGroup.dump``): ``name``; ``fisheye = true`` for a fisheye; the
   unit is that of the user's board, mostly mm, and not stated. We state it as ``unit`` in
   ``[metadata]``, which Anipose keeps and does not read.
@@ -31,7 +32,6 @@ from multiview.formats.rigs.lens import brown_coefficients
 __all__ = ["read_toml_rig", "write_anipose_rig", "write_caliscope_rig", "write_pose2sim_rig"]
 
 COEFFICIENTS = 5
-PORT = re.compile(r"port_(\d+)")
 UNSTATED = "anipose unit"
 
 
@@ -48,8 +48,12 @@ def read_toml_rig(path: str | Path) -> Rig:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable TOML file ({error})", "check it") from None
+    nested = data.get("cameras")
+    found = {f"cam_{k}": c for k, c in nested.items()} if isinstance(nested, dict) else data
     tables = {
-        k: c for k, c in data.items() if isinstance(c, dict) and ("matrix" in c or _caliscope(k, c))
+        k: c
+        for k, c in found.items()
+        if isinstance(c, dict) and ("matrix" in c or _caliscope(k, c))
     }
     cameras = [_camera(path, k, tables[k]) for k in sorted(tables) if not tables[k].get("ignore")]
     if not cameras:
@@ -89,10 +93,8 @@ def _camera(path: Path, key: str, c: dict[str, Any]) -> Camera:
         raise InputError(
             f"{path}: {key} is not a calibrated camera ({error})", "calibrate it first"
         ) from None
-    name = str(c.get("name", key))
-    if _caliscope(key, c):
-        name = f"port_{c.get('port', c.get('cam_id'))}"
-    return Camera(name=name, intrinsics=lens, cam_from_world=pose)
+    default = f"port_{c['port']}" if "port" in c else f"cam_{c['cam_id']}" if "cam_id" in c else key
+    return Camera(name=str(c.get("name", default)), intrinsics=lens, cam_from_world=pose)
 
 
 def write_anipose_rig(rig: Rig, path: Path) -> Path:
@@ -115,31 +117,27 @@ def write_pose2sim_rig(rig: Rig, path: Path) -> Path:
     for c in rig.cameras:
         dist = brown_coefficients(c, COEFFICIENTS, "Pose2Sim")
         dist = dist if dist[4] else dist[:4]  # its own files have four
-        tables.append((c.name, {"name": c.name} | _numbers(c, dist) | {"fisheye": False}))
+        key = json.dumps(c.name) if re.search(r"[^A-Za-z0-9_-]", c.name) else c.name
+        tables.append((key, {"name": c.name} | _numbers(c, dist) | {"fisheye": False}))
     tables.append(("metadata", {"adjusted": False, "error": 0.0}))
     return write_text(path, _toml(tables))
 
 
 def write_caliscope_rig(rig: Rig, path: Path) -> Path:
-    """Write the cameras of caliscope's ``config.toml``: metres.
+    """Write caliscope's ``camera_array.toml``: metres.
 
-    Raises
-    ------
-    InputError
-        If a camera is not named ``port_N``: there a camera is the number of its video.
+    There a camera is a number: that at the end of its name, or its place where names have none.
     """
+    ends = [re.search(r"\d+$", c.name) for c in rig.cameras]
+    numbers = [int(m[0]) for m in ends if m]
+    if len(set(numbers)) < len(rig.cameras):
+        numbers = list(range(len(rig.cameras)))
     tables: list[tuple[str, dict[str, Any]]] = []
-    for c in rig.cameras:
-        match = PORT.fullmatch(c.name)
-        if match is None:
-            raise InputError(
-                f"camera {c.name}: caliscope's cameras are numbers, named port_0, port_1, ... here",
-                "rename the cameras (and videos) so, or choose --to anipose",
-            )
+    for number, c in zip(numbers, rig.cameras, strict=True):
         fisheye = c.intrinsics.model == "fisheye"
         dist = c.intrinsics.dist if fisheye else brown_coefficients(c, COEFFICIENTS, "caliscope")
-        about = {"port": int(match[1]), "rotation_count": 0, "ignore": False, "fisheye": fisheye}
-        tables.append((f"cam_{match[1]}", about | _numbers(c, dist)))
+        about = {"cam_id": number, "name": c.name, "rotation_count": 0, "fisheye": fisheye}
+        tables.append((f"cameras.{number}", about | _numbers(c, dist)))
     return write_text(path, _toml(tables))
 
 
@@ -158,7 +156,7 @@ def _toml(tables: list[tuple[str, dict[str, Any]]]) -> str:
     """TOML of plain values; its texts, numbers and lists are spelled as in JSON."""
     lines = []
     for name, values in tables:
-        lines += [f"[{json.dumps(name) if re.search(r'[^A-Za-z0-9_-]', name) else name}]"]
+        lines += [f"[{name}]"]
         lines += [f"{k} = {json.dumps(v)}" for k, v in values.items()]
         lines += [""]
     return "\n".join(lines)

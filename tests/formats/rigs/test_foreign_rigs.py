@@ -29,7 +29,7 @@ FILES = {
     "opencv": "opencv",
     "anipose": "calibration.toml",
     "pose2sim": "Calib.toml",
-    "caliscope": "config.toml",
+    "caliscope": "camera_array.toml",
     "colmap": "model",
     "kalibr": "camchain.yaml",
     "panoptic": "calibration_a.json",
@@ -145,13 +145,15 @@ def test_colmap_by_its_own_formula(tmp_path: Path) -> None:
         np.testing.assert_allclose(theirs, ours + 0.5, atol=SAME_PX)
 
 
-@pytest.mark.parametrize(("format", "per_metre"), [("anipose", 1000.0), ("pose2sim", 1.0)])
+@pytest.mark.parametrize(
+    ("format", "per_metre"), [("anipose", 1000.0), ("pose2sim", 1.0), ("caliscope", 1.0)]
+)
 def test_toml_by_opencv(format: str, per_metre: float, tmp_path: Path) -> None:
-    """Both programs hand these numbers to ``cv2.projectPoints`` and ``cv2.undistortPoints``."""
+    """These programs hand the numbers to ``cv2.projectPoints`` and ``cv2.undistortPoints``."""
     rig = rig_of()
     write_foreign_rig(rig, tmp_path / "a.toml", format)
     data = tomllib.loads((tmp_path / "a.toml").read_text())
-    tables = [c for k, c in data.items() if k != "metadata"]
+    tables = [c for k, c in data.get("cameras", data).items() if k != "metadata"]
     for c, ours in zip(tables, rig.project(XYZ_WORLD), strict=True):
         theirs = cv2_pixels(
             c["matrix"], c["distortions"], c["rotation"], c["translation"], XYZ_WORLD * per_metre
@@ -220,6 +222,22 @@ def test_a_unit_that_is_not_stated_is_not_invented(tmp_path: Path) -> None:
     back = read_any_rig(path, unit="mm")
     assert back.unit == "m"
     np.testing.assert_allclose(back.centres_world, rig.centres_world, atol=1e-12)
+
+
+def test_caliscope_counts_cameras_old_and_new(tmp_path: Path) -> None:
+    rig, path = rig_of(), tmp_path / "camera_array.toml"
+    write_foreign_rig(rig, path, "caliscope")
+    text = path.read_text()
+    assert "[cameras.1]\ncam_id = 1\n" in text
+    plain = "\n".join(x for x in text.splitlines() if not x.startswith("name"))
+    path.write_text(plain)  # as caliscope itself writes it
+    assert read_any_rig(path).names == ("cam_1", "cam_2", "cam_3")
+    path.write_text(plain.replace("[cameras.", "[cam_").replace("cam_id", "port"))
+    assert read_any_rig(path).names == rig.names == ("port_1", "port_2", "port_3")
+    assert read_any_rig(path).unit == "m"
+    path.write_text("[cam_0]\nport = 0\nsize = [4, 4]\n")
+    with pytest.raises(InputError, match="cam_0 is not a calibrated camera"):
+        read_any_rig(path)
 
 
 def test_wrong_units_are_refused(tmp_path: Path) -> None:
