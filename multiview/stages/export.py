@@ -106,6 +106,7 @@ def run_export(
     unit: LengthUnit | None = None,
     axes: Axes | None = None,
     fps: float | None = None,
+    detections: Path | None = None,
 ) -> Path:
     """Write a take for another program.
 
@@ -121,6 +122,9 @@ def run_export(
         Of 3D coordinates; the program's usual ones by default.
     fps
         Frames a second, where the take carries no times.
+    detections
+        Folder of `detect` or a table, which tells the times; by default what the points were made
+        of.
 
     Raises
     ------
@@ -129,7 +133,7 @@ def run_export(
     """
     how = FORMATS[format]
     _check(how, format, out, unit, axes)
-    take = _open(run)
+    take = _open(run, detections)
     if how.of == "2D" or take.points is None:
         if unit is not None or axes is not None or fps is not None:
             raise InputError(
@@ -157,10 +161,13 @@ def _check(
         raise InputError(f"{format} keeps the axes {how.axes}: not {axes}", "leave --axes out")
 
 
-def _open(run: Path) -> _Run:
+def _open(run: Path, detections: Path | None) -> _Run:
     """Read what is there of a run; the detections a take was made of where they were."""
     if (run / "points.parquet").exists():
         points, rig = read_points(run / "points.parquet"), read_rig(run / "rig.yaml")
+        if detections is not None:
+            table = detections / "detections.parquet" if detections.is_dir() else detections
+            return _Run(run, points, rig, read_detections(table))
         way = read_manifest(run).get("figures", {}).get("detections", "")
         table = (run / str(way)).resolve()
         found = bool(way) and table.is_file()

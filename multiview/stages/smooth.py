@@ -21,6 +21,7 @@ from multiview.progress import say
 from multiview.smoothing.config import HandReport, SmoothingConfig, SmoothingReport
 from multiview.smoothing.take import smooth_with_report
 from multiview.stage import Stage, file_digest, provenance, read_manifest
+from multiview.stages.triangulate import way_to
 
 __all__ = ["run_smooth"]
 
@@ -79,7 +80,9 @@ def run_smooth(
     write_rig(rig.select(points.camera_names), stage.work / "rig.yaml")
     write_text(stage.work / "report.md", _markdown(smoothed, report))
     figures = {"smoothing": smoothed.smoothing, "persistence": report.persistence}
-    stage.finish(figures | {h.hand: asdict(h) for h in report.hands})
+    stage.finish(
+        figures | {h.hand: asdict(h) for h in report.hands} | {"detections": way_to(table, out)}
+    )
     _tell(smoothed, report, out)
     return out
 

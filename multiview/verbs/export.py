@@ -34,6 +34,9 @@ class Export(Config):
     fps: float | None = Field(None, gt=0)
     """Frames a second, where the take carries no times."""
 
+    detections: Path | None = None
+    """Folder of `detect`, which tells the times, if it is no longer where it was."""
+
     def run(self) -> None:
         """Run the verb."""
         from multiview.stages.export import run_export
@@ -45,4 +48,5 @@ class Export(Config):
             unit=self.unit,
             axes=self.axes,
             fps=self.fps,
+            detections=self.detections,
         )

@@ -99,7 +99,7 @@ def even_clock(times: F64, frame_ids: IntArray, fps: float | None = None) -> Clo
         if fps is None:
             raise InputError(
                 "the take carries no times (or one frame), and this format needs a frame rate",
-                "add --fps RATE",
+                "add --fps RATE, or --detections DETECT_DIR, which tells the times",
             )
         tick = ids - ids[0]
         _check_growth(tick)

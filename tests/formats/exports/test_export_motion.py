@@ -196,6 +196,15 @@ def test_up_is_guessed_only_aloud(tmp_path: Path, capsys: pytest.CaptureFixture)
     assert "up guessed" not in capsys.readouterr().out
 
 
+def test_detections_that_were_moved_still_tell_the_times(tmp_path: Path) -> None:
+    run, _, _ = write_take(tmp_path)
+    moved = (tmp_path / "detect").rename(tmp_path / "elsewhere")
+    out = tmp_path / "a.trc"
+    assert main(["export", str(run), "--out", str(out), "--format", "trc"]) == 2
+    export(run, out, "trc", "--detections", str(moved))
+    assert out.read_text().splitlines()[2].startswith("25\t25\t6\t42\tmm")
+
+
 @pytest.mark.parametrize("format", ["trc", "usd"])
 def test_a_take_without_times_needs_a_rate(
     format: str, tmp_path: Path, capsys: pytest.CaptureFixture
