@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from export_take import LOST, write_take
 from multiview.bootstrap.joints import measure_joints
 from multiview.cli import main
 from multiview.errors import InputError
+from multiview.formats.exports.hands_3d_json import write_openpose_3d, write_panoptic_3d
 from multiview.formats.exports.motion import even_clock
 from multiview.precomputed import read_precomputed
 
@@ -112,6 +114,22 @@ def test_openpose_3d(tmp_path: Path) -> None:
     np.testing.assert_allclose(right[valid, :3], 1000 * points.xyz_world[2, 1][valid], atol=1e-6)
     assert right[:, 3].tolist() == valid.astype(float).tolist()
     assert right[7].tolist() == [0, 0, 0, 0]
+
+
+def test_hands_of_several_persons(tmp_path: Path) -> None:
+    _, points, rig = write_take(tmp_path)
+    crowd = replace(points, hands=("right-1", "left-2"))
+    write_openpose_3d(crowd, tmp_path / "op")
+    write_panoptic_3d(crowd, rig, tmp_path / "pan")
+    people = json.loads((tmp_path / "op" / "op_000000000000_keypoints.json").read_text())["people"]
+    assert [p["person_id"] for p in people] == [[0], [1]]
+    assert [any(p["hand_left_keypoints_3d"]) for p in people] == [False, True]
+    file = tmp_path / "pan" / "hdHand3d" / "handRecon3D_hd00000000.json"
+    people = json.loads(file.read_text())["people"]
+    assert [list(p) for p in people] == [["id", "right_hand"], ["id", "left_hand"]]
+    with pytest.raises(InputError, match="one is named 'mouse'"):
+        write_openpose_3d(replace(points, hands=("left", "mouse")), tmp_path / "no")
+    assert not (tmp_path / "no").exists()
 
 
 def test_deeplabcut_is_read_back(tmp_path: Path) -> None:
