@@ -66,6 +66,8 @@ def run_convert(
         value = read_any_rig(source, size_wh, unit)
         _say_unit(value)
     else:
+        if unit is not None:
+            raise InputError("--unit means nothing for 2D keypoints", "leave it out")
         value = read_precomputed(
             source,
             format=format,

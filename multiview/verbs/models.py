@@ -39,6 +39,8 @@ class Convert(KeypointFileOptions):
         """Run the verb."""
         from multiview.stages.convert import run_convert
 
+        if self.to is not None:
+            refuse_options(self, {"to", "unit", "size_wh"}, "a rig for another program (--to)")
         run_convert(
             self.source,
             self.out,

@@ -315,6 +315,11 @@ def test_the_command_goes_there_and_back(tmp_path: Path, capsys: pytest.CaptureF
     assert main(there) == 0
     assert main(there) == 2  # nothing is overwritten
     assert "exists" in capsys.readouterr().err
+    assert main([*there, "--format", "csv"]) == 2
+    assert "--format means nothing" in capsys.readouterr().err
+    keypoints = ["convert", str(tmp_path / "rig.yaml"), "--out", str(tmp_path / "a.parquet")]
+    assert main([*keypoints, "--unit", "mm"]) == 2
+    assert "nothing for 2D keypoints" in capsys.readouterr().err
     assert main(["convert", str(tmp_path / "m"), "--out", str(tmp_path / "back.yaml")]) == 0
     np.testing.assert_allclose(
         load(tmp_path / "back.yaml").project(XYZ_WORLD), rig.project(XYZ_WORLD), atol=SAME_PX
