@@ -6,6 +6,7 @@ from pathlib import Path
 
 from multiview.core import Detections, Rig
 from multiview.errors import InputError
+from multiview.formats.atomic import disk_errors
 from multiview.formats.files import save
 from multiview.formats.keypoint_names import KeypointChoice
 from multiview.formats.keypoint_table import KeypointFormat
@@ -59,7 +60,8 @@ def run_convert(
     value: Rig | Detections
     if to is not None:
         rig = read_any_rig(source, size_wh)
-        write_foreign_rig(rig, out, to, unit)
+        with disk_errors(out):
+            write_foreign_rig(rig, out, to, unit)
         say(f"convert: {source} -> {out} ({to})")
         return out
     if source.suffix == ".toml" or out.suffix.lower() in {".yaml", ".yml"}:

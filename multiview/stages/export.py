@@ -13,6 +13,7 @@ from multiview.bootstrap.anatomy import side_sign
 from multiview.bootstrap.joints import FINGERS, JOINTS, measure_joints
 from multiview.core import Detections, Points3D, Rig
 from multiview.errors import InputError
+from multiview.formats.atomic import disk_errors
 from multiview.formats.detections_parquet import read_detections
 from multiview.formats.exports.c3d import write_c3d
 from multiview.formats.exports.deeplabcut_take import write_deeplabcut_take
@@ -134,14 +135,15 @@ def run_export(
     how = FORMATS[format]
     _check(how, format, out, unit, axes)
     take = _open(run, detections)
-    if how.of == "2D" or take.points is None:
-        if unit is not None or axes is not None or fps is not None:
+    with disk_errors(out):
+        if how.of != "2D" and take.points is not None:
+            _export_3d(take, take.points, out, format, unit or how.unit, axes or how.axes, fps)
+        elif unit is not None or axes is not None or fps is not None:
             raise InputError(
                 "--unit, --axes and --fps mean nothing for 2D keypoints", "leave them out"
             )
-        _export_2d(take, out, format, how)
-    else:
-        _export_3d(take, take.points, out, format, unit or how.unit, axes or how.axes, fps)
+        else:
+            _export_2d(take, out, format, how)
     return out
 
 
@@ -165,6 +167,8 @@ def _open(run: Path, detections: Path | None) -> _Run:
     """Read what is there of a run; the detections a take was made of where they were."""
     if (run / "points.parquet").exists():
         points, rig = read_points(run / "points.parquet"), read_rig(run / "rig.yaml")
+        if not len(points.frame_ids):
+            raise InputError(f"{run}: holds no frame", "triangulate a take that has some")
         if detections is not None:
             table = detections / "detections.parquet" if detections.is_dir() else detections
             return _Run(run, points, rig, read_detections(table))

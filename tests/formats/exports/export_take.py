@@ -64,11 +64,20 @@ def make_detections(points: Points3D, rig: Rig) -> Detections:
     )
 
 
-def write_take(root: Path, *, up: bool = True, timed: bool = True) -> tuple[Path, Points3D, Rig]:
+def write_take(
+    root: Path, *, up: bool = True, timed: bool = True, found: bool = True
+) -> tuple[Path, Points3D, Rig]:
     """Write the folders ``detect`` and ``tri``; return the second, and what is in it."""
     rig = make_rig(np.random.default_rng(0), 3)
     rig = replace(rig, world="a board on the floor, z up" if up else "")
     points = make_points(rig)
+    if not found:
+        points = replace(
+            points,
+            xyz_world=np.full(points.xyz_world.shape, np.nan),
+            inlier=np.zeros(points.inlier.shape, bool),
+            cov=np.full(points.cov.shape, np.nan),
+        )
     dets = make_detections(points, rig)
     if not timed:
         dets = replace(dets, times=np.full(dets.times.shape, np.nan))

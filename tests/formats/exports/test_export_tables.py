@@ -18,6 +18,7 @@ from multiview.errors import InputError
 from multiview.formats.exports.hands_3d_json import write_openpose_3d, write_panoptic_3d
 from multiview.formats.exports.motion import even_clock
 from multiview.precomputed import read_precomputed
+from multiview.stages.export import FORMATS
 
 
 def export(run: Path, out: Path, format: str, *options: str) -> Path:
@@ -215,3 +216,30 @@ def test_clock() -> None:
     # a rate that changes by a third half-way has no even clock, though no two frames are too close
     with pytest.raises(InputError, match=r"no even clock|off an even clock"):
         even_clock(np.cumsum(np.where(ids < 50, 1 / 30, 1 / 22)), ids)
+
+
+@pytest.mark.parametrize("format", list(FORMATS))
+def test_a_take_in_which_nothing_was_found(format: str, tmp_path: Path) -> None:
+    """It is written all the same, as a take of missing points."""
+    needs = {"c3d": "ezc3d", "slp": "sleap_io"}
+    if format in needs:
+        pytest.importorskip(needs[format], reason=f"needs {needs[format]}")
+    run, _, _ = write_take(tmp_path, found=False)
+    out = tmp_path / ("out" + (FORMATS[format].suffixes or ("",))[0])
+    files = (
+        [export(run, out, format)]
+        if FORMATS[format].suffixes
+        else list(export(run, out, format).rglob("*"))
+    )
+    assert files
+    assert all(p.stat().st_size for p in files)
+
+
+def test_a_folder_in_the_way_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run, _, _ = write_take(tmp_path)
+    (tmp_path / "a.trc").mkdir()
+    assert main(["export", str(run), "--out", str(tmp_path / "a.trc"), "--format", "trc"]) == 2
+    assert "a.trc: cannot be written" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["export", str(run), "--out", f"{tmp_path}/file/op", "--format", "openpose"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
