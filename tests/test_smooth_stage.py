@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -71,10 +72,27 @@ def test_it_is_not_done_twice_and_never_silently(
     assert not (chain / "twice.partial").exists()
 
 
-def test_missing_detections_are_asked_for(chain: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["smooth", str(chain / "smooth"), "--out", str(chain / "other")]
-    assert main(given) == 2
+def test_missing_detections_are_asked_for(
+    chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder of a version that did not note them."""
+    old = Path(shutil.copytree(chain / "tri", tmp_path / "tri"))
+    manifest = json.loads((old / "manifest.json").read_text())
+    del manifest["figures"]["detections"]
+    (old / "manifest.json").write_text(json.dumps(manifest))
+    assert main(["smooth", str(old), "--out", str(tmp_path / "other")]) == 2
     assert "--detections" in capsys.readouterr().err
+
+
+def test_smoothed_points_know_their_times(chain: Path, tmp_path: Path) -> None:
+    """So that they can be exported to formats with a frame rate, as the measured ones."""
+    for name in ("tri", "smooth"):
+        out = tmp_path / f"{name}.trc"
+        command = ["export", str(chain / name), "--out", str(out), "--format", "trc"]
+        assert main([*command, "--axes", "world"]) == 0
+    heads = [(tmp_path / f"{n}.trc").read_text().splitlines()[2] for n in ("tri", "smooth")]
+    assert heads[0] == heads[1]
+    assert f"\t{FRAMES}\t" in heads[0]
 
 
 def test_files_from_before_smoothing_are_read(chain: Path, tmp_path: Path) -> None:

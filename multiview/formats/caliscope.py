@@ -1,65 +1,20 @@
-"""Rigs and detections of caliscope and pyxy3d: ``config.toml`` and ``xy_HOLISTIC.csv``."""
+"""Detections of caliscope and pyxy3d: ``xy_HOLISTIC.csv`` (rigs: `formats.rigs.toml_rig`)."""
 
 from __future__ import annotations
 
-import re
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import pyarrow.csv as pacsv
-from numpy.typing import NDArray
 from pyarrow import ArrowException
 
-from multiview.core import HAND_21, HAND_SLOTS, Camera, Detections, Intrinsics, Pose, Rig
+from multiview.core import HAND_21, HAND_SLOTS, Detections
 from multiview.errors import InputError
 
-__all__ = ["read_caliscope_rig", "read_holistic_csv"]
+__all__ = ["read_holistic_csv"]
 
 # First point_id of each hand in MediaPipe Holistic's output there, in the order of HAND_SLOTS.
 FIRST_POINT = {"left": 200, "right": 100}
-
-
-def read_caliscope_rig(path: str | Path) -> Rig:
-    """Read the cameras of a ``config.toml``; cameras are named ``port_<N>`` as their videos.
-
-    Raises
-    ------
-    InputError
-        If the file is not TOML or a camera has no pose.
-    """
-    path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable TOML file ({error})", "check it") from None
-    cameras = []
-    for key in sorted(k for k in data if re.fullmatch(r"cam_\d+", k)):
-        c = data[key]
-        if c.get("ignore"):
-            continue
-        try:
-            rotation = np.array(c["rotation"], np.float64)
-            R = rotation if rotation.shape == (3, 3) else _rodrigues(rotation.ravel())
-            lens = Intrinsics(
-                K=np.array(c["matrix"]), dist=np.array(c["distortions"]), size_wh=tuple(c["size"])
-            )
-            pose = Pose(R=R, t=np.array(c["translation"]))
-        except (KeyError, TypeError, ValueError, InputError) as error:
-            raise InputError(
-                f"{path}: {key} is not a calibrated camera ({error})", "calibrate it first"
-            ) from None
-        name = f"port_{c.get('port', c.get('cam_id', key[4:]))}"
-        cameras.append(Camera(name=name, intrinsics=lens, cam_from_world=pose))
-    if not cameras:
-        raise InputError(f"{path}: no [cam_N] table", "give caliscope's or pyxy3d's config.toml")
-    return Rig(cameras=tuple(cameras), about=f"converted from {path.name} (caliscope, pyxy3d)")
-
-
-def _rodrigues(w: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.spatial.transform import Rotation
-
-    return np.asarray(Rotation.from_rotvec(w).as_matrix())
 
 
 def read_holistic_csv(path: str | Path, *, trust_sides: bool = False) -> Detections:

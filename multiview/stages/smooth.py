@@ -22,6 +22,7 @@ from multiview.progress import say
 from multiview.smoothing.config import HandReport, SmoothingConfig, SmoothingReport
 from multiview.smoothing.take import smooth_with_report
 from multiview.stage import MANIFEST, Stage, file_digest, provenance, read_manifest
+from multiview.stages.triangulate import way_to
 from multiview.stages.triangulated import hands_at_a_time
 
 __all__ = ["run_smooth"]
@@ -86,7 +87,8 @@ def run_smooth(
     write_text(stage.work / "report.md", _markdown(smoothed, report))
     figures = {"smoothing": smoothed.smoothing, "persistence": report.persistence}
     figures |= {} if most is None else {"max_hands": most}
-    stage.finish(figures | {h.hand: asdict(h) for h in report.hands})
+    figures |= {h.hand: asdict(h) for h in report.hands}
+    stage.finish(figures | {"detections": way_to(table, out)})
     _tell(smoothed, report, out)
     return out
 

@@ -25,7 +25,7 @@ from multiview.triangulation import (
     triangulate_with_report,
 )
 
-__all__ = ["point_figures", "run_triangulate"]
+__all__ = ["point_figures", "run_triangulate", "way_to"]
 
 # Below this, more observations are off than on: no detector that finds hands is that bad by itself.
 LOW_AGREEMENT = 0.5
@@ -83,7 +83,7 @@ def run_triangulate(
     write_points(points, stage.work / "points.parquet", about)
     write_rig(rig.select(dets.camera_names), stage.work / "rig.yaml")
     write_text(stage.work / "report.md", "\n".join(lines) + "\n")
-    stage.finish(figures | {"detections": _way(table, out)})
+    stage.finish(figures | {"detections": way_to(table, out)})
     say(
         f"triangulate: {figures['share_recovered']:.0%} of the keypoints in frames with a hand, "
         f"reprojection median {figures['reprojection_median_px']:.2f} px "
@@ -129,7 +129,7 @@ def _advice(
     return lines
 
 
-def _way(table: Path, out: Path) -> str:
+def way_to(table: Path, out: Path) -> str:
     """Path of the detections from the output folder, so that both may move together."""
     try:
         return os.path.relpath(table.resolve(), out.resolve())

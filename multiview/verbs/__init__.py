@@ -6,6 +6,7 @@ from multiview.verbs.calib import CalibBoard, CalibCheck, CalibFrame, CalibScene
 from multiview.verbs.chain import Calibrate, Demo, Evaluate, Init, Label, Smooth, Triangulate
 from multiview.verbs.dataset import DatasetCheck, DatasetConvert, DatasetInfo, DatasetSplit
 from multiview.verbs.detect import Detect
+from multiview.verbs.export import Export
 from multiview.verbs.models import Convert, Models, ModelsBias
 from multiview.verbs.plan import Plan
 from multiview.verbs.train import Train
@@ -32,6 +33,7 @@ VERBS: dict[str, type[Config]] = {
     "evaluate": Evaluate,
     "plan": Plan,
     "convert": Convert,
+    "export": Export,
     "models": Models,
     "models bias": ModelsBias,
     "demo": Demo,

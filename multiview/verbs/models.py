@@ -10,18 +10,26 @@ from tyro.conf import Positional
 
 from multiview.config import Config
 from multiview.errors import InputError
+from multiview.formats.rigs.names import LengthUnit, RigFormat
 from multiview.verbs.options import CaptureOptions, KeypointFileOptions, refuse_options
 
 __all__ = ["Convert", "Models", "ModelsBias"]
 
 
 class Convert(KeypointFileOptions):
-    """Convert a rig or the 2D keypoints of another program (docs/formats.md lists them)."""
+    """Convert a rig from or to another program, or read its 2D keypoints.
+
+    docs/export.md lists the rigs, docs/formats.md the keypoints.
+    """
 
     source: Positional[Path]
     """Folder or file of the other program."""
     out: Path
-    """A .yaml rig or .parquet detections file."""
+    """A .yaml rig or .parquet detections file; with --to a file or folder of that program."""
+    to: RigFormat | None = None
+    """Write the rig for this program."""
+    unit: LengthUnit | None = None
+    """Lengths of the foreign file, where it may be in any unit (anipose, colmap, opencv)."""
     size_wh: tuple[int, int] | None = None
     """Image size, where the source does not state it."""
     max_hands: int = Field(2, ge=1, le=20)
@@ -31,10 +39,14 @@ class Convert(KeypointFileOptions):
         """Run the verb."""
         from multiview.stages.convert import run_convert
 
+        if self.to is not None:
+            refuse_options(self, {"to", "unit", "size_wh"}, "a rig for another program (--to)")
         run_convert(
             self.source,
             self.out,
             self.size_wh,
+            to=self.to,
+            unit=self.unit,
             max_hands=self.max_hands,
             **self.reading(),
         )
