@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/multiview demo --out out/demo --force
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # What needs torch. Its usual build brings gigabytes of CUDA; a CPU build of the same version is
 # preferred by pip wherever one is on offer (2.13.0+cpu is above 2.13.0). Another: make TORCH=...

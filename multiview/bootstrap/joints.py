@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from multiview._shapes import F64
-from multiview.bootstrap.anatomy import bone_vectors, is_hand, joint_angles, median_of, side_sign
-from multiview.core import HAND_21, Points3D
+from multiview.bootstrap.anatomy import bone_vectors, is_hand, joint_angles, median_of
+from multiview.core import HAND_21, Points3D, side_sign
 from multiview.errors import InputError
 
 __all__ = ["FINGERS", "JOINTS", "JointAngles", "measure_joints"]

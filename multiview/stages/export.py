@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from multiview._shapes import F64
-from multiview.bootstrap.anatomy import side_sign
 from multiview.bootstrap.joints import FINGERS, JOINTS, measure_joints
-from multiview.core import Detections, Points3D, Rig
+from multiview.core import Detections, Points3D, Rig, side_sign
 from multiview.errors import InputError
 from multiview.formats.atomic import disk_errors
 from multiview.formats.detections_parquet import read_detections
