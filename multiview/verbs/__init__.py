@@ -15,6 +15,7 @@ from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models, ModelsBias
 from multiview.verbs.plan import Plan
 from multiview.verbs.train import Train
+from multiview.verbs.view import View
 
 __all__ = ["VERBS"]
 
@@ -38,6 +39,7 @@ VERBS: dict[str, type[Config]] = {
     "bootstrap": Bootstrap,
     "evaluate": Evaluate,
     "plan": Plan,
+    "view": View,
     "convert": Convert,
     "models": Models,
     "models bias": ModelsBias,
