@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import av
 import pytest
 
 sys.path.append(str(Path(__file__).parent / "viz"))
@@ -116,3 +117,20 @@ def test_runs_of_older_versions_are_shown(run: Path) -> None:
     del old["figures"]["detections"]
     manifest.write_text(json.dumps(old))
     assert find_run(run / "take").detections is not None
+
+
+def test_films_are_written_of_two_runs(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = run / "film"
+    given = ["render", str(run / "take"), "--against", str(run / "smooth"), "--out", str(out)]
+    given += ["--frames", "2", "5"]
+    assert main(given) == 0
+    assert {p.name for p in out.iterdir()} == {
+        f"{name}.{kind}" for name in ("turntable", "mosaic") for kind in ("mp4", "png")
+    }
+    with av.open(str(out / "turntable.mp4")) as film:
+        assert len(list(film.decode(video=0))) == 3
+        assert film.streams.video[0].width == 2 * 960
+    assert "exists" in refusal(given, capsys)
+    wrong = [*given[:-2], "5", "99", "--force"]
+    assert "frames 5 to 99" in refusal(wrong, capsys)
+    assert len(list(out.iterdir())) == 4

@@ -25,6 +25,8 @@ __all__ = ["points_meta", "scan_detections", "scan_points"]
 Columns = dict[str, NDArray[Any]]
 # Rows of detections decoded at a time.
 BATCH = 100_000
+# Bytes of a column's compressed data read at a time.
+READ = 1 << 18
 
 
 def points_meta(path: Path) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def _joined(a: Columns, b: Columns) -> Columns:
 
 def _open(path: Path, kind: str) -> tuple[pq.ParquetFile, dict[str, Any]]:
     try:
-        file = pq.ParquetFile(path, memory_map=True, pre_buffer=False)
+        file = pq.ParquetFile(path, buffer_size=READ, pre_buffer=False)
         meta = json.loads((file.schema_arrow.metadata or {}).get(META, b"{}"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", "run the stage that writes it") from None

@@ -15,7 +15,7 @@ from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models, ModelsBias
 from multiview.verbs.plan import Plan
 from multiview.verbs.train import Train
-from multiview.verbs.view import View
+from multiview.verbs.view import Render, View
 
 __all__ = ["VERBS"]
 
@@ -40,6 +40,7 @@ VERBS: dict[str, type[Config]] = {
     "evaluate": Evaluate,
     "plan": Plan,
     "view": View,
+    "render": Render,
     "convert": Convert,
     "models": Models,
     "models bias": ModelsBias,

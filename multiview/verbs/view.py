@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
+from pydantic import Field
 from tyro.conf import Positional
 
 from multiview.config import Config
 from multiview.errors import InputError
 from multiview.verbs.options import CaptureOptions
 
-__all__ = ["View"]
+__all__ = ["Render", "View"]
 
 
 class View(Config):
@@ -38,3 +40,47 @@ class View(Config):
         if self.html is None:
             raise InputError("nothing to do", "--html out.html")
         run_page(run, self.html, capture)
+
+
+class Render(Config):
+    """Films and pictures of a run, without a display: around the hands, all views, two runs."""
+
+    run_folder: Positional[Path]
+    """Folder of `demo`, `triangulate`, `smooth`, or of a take in a round of `bootstrap`."""
+    out: Path
+    """Output folder: an MP4 and a PNG each."""
+    film: tuple[Literal["turntable", "close", "mosaic"], ...] = ("turntable", "mosaic")
+    """turntable: around hands and cameras; close: around the hands; mosaic: every view."""
+    against: Path | None = None
+    """Another run on the same take, to be shown to the right of this one."""
+    capture: Path | None = None
+    """The take, for its pictures; that of the demo is found by itself."""
+    detections: Path | None = None
+    """Folder of `detect`, if it is not where the run says."""
+    rig: Path | None = None
+    """Rig file, if there is none beside the points."""
+    frames: tuple[int, int] | None = None
+    """First frame and the one after the last, counted from 0."""
+    fps: float = Field(30.0, gt=0)
+    """Pictures per second of the films."""
+    input: CaptureOptions = CaptureOptions()
+    force: bool = False
+    """Replace an older result."""
+
+    def run(self) -> None:
+        """Run the verb."""
+        from multiview.stages.render import run_render
+        from multiview.stages.run_folder import find_run, open_take
+
+        runs = [find_run(self.run_folder, self.detections, self.rig)]
+        runs += [find_run(self.against, rig=self.rig)] if self.against else []
+        capture = self.input.open(self.capture) if self.capture else open_take(runs[0])
+        run_render(
+            runs,
+            self.out,
+            self.film,
+            capture=capture,
+            frames=self.frames,
+            fps=self.fps,
+            force=self.force,
+        )
