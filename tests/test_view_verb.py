@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -134,3 +135,20 @@ def test_films_are_written_of_two_runs(run: Path, capsys: pytest.CaptureFixture[
     wrong = [*given[:-2], "5", "99", "--force"]
     assert "frames 5 to 99" in refusal(wrong, capsys)
     assert len(list(out.iterdir())) == 4
+
+
+def test_a_taken_port_and_a_missing_rerun_are_said_before_anything_is_written(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["view", str(run / "take")]
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    message = refusal(given, capsys)
+    assert "[view]" in message
+    assert "--html" in message
+    monkeypatch.setitem(sys.modules, "rerun", sys)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert f"port {port}" in refusal([*given, "--port", port], capsys)
+    assert not list(run.rglob("*.rrd"))

@@ -9,14 +9,16 @@ from pydantic import Field
 from tyro.conf import Positional
 
 from multiview.config import Config
-from multiview.errors import InputError
 from multiview.verbs.options import CaptureOptions
 
 __all__ = ["Render", "View"]
 
 
 class View(Config):
-    """Show a run: 3D hands, cameras, pictures, residuals over time."""
+    """Show a run: 3D hands, cameras, pictures, residuals over time.
+
+    Without --html a recording is written beside the run (FOLDER.rrd) and shown by rerun.
+    """
 
     run_folder: Positional[Path]
     """Folder of `demo`, `triangulate`, `smooth`, or of a take in a round of `bootstrap`."""
@@ -28,18 +30,34 @@ class View(Config):
     """Folder of `detect`, if it is not where the run says."""
     rig: Path | None = None
     """Rig file, if there is none beside the points."""
+    images: Literal["video", "jpeg", "none"] = "video"
+    """Pictures in rerun: compressed as video, exact single pictures, none."""
+    color: Literal["finger", "confidence"] = "finger"
+    """Of 3D points in rerun; a page has a switch."""
+    port: int | None = None
+    """Port of rerun's viewer, which listens on this machine alone."""
+    show: bool = True
+    """Open the viewer; --no-show only writes the recording."""
     input: CaptureOptions = CaptureOptions()
 
     def run(self) -> None:
         """Run the verb."""
         from multiview.stages.run_folder import find_run, open_take
-        from multiview.stages.view import run_page
+        from multiview.stages.view import run_page, run_recording
 
         run = find_run(self.run_folder, self.detections, self.rig)
         capture = self.input.open(self.capture) if self.capture else open_take(run)
-        if self.html is None:
-            raise InputError("nothing to do", "--html out.html")
-        run_page(run, self.html, capture)
+        if self.html is not None:
+            run_page(run, self.html, capture)
+            return
+        run_recording(
+            run,
+            capture,
+            images=self.images,
+            colour=self.color,
+            port=self.port,
+            show=self.show,
+        )
 
 
 class Render(Config):
