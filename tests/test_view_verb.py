@@ -84,6 +84,13 @@ def test_a_page_is_written_of_measured_and_smoothed_points(
     assert '"note":"points are smoothed over time' in (run / "smooth.html").read_text()
 
 
+def test_options_of_rerun_mean_nothing_for_a_page(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["view", str(run / "take"), "--html", str(run / "out.html"), "--images", "jpeg"]
+    assert "--images means nothing for a page" in refusal(given, capsys)
+
+
 def test_unusable_runs_are_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = ["--html", str(run / "out.html")]
     assert "is no folder" in refusal(["view", str(run / "none"), *page], capsys)

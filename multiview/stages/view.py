@@ -101,7 +101,12 @@ def run_recording(
         say("  there is no display here (DISPLAY is not set); where there is one: rerun FILE.rrd")
         return out
     where = ["--bind", HOST, *([] if port is None else ["--port", str(port)])]
-    subprocess.run([sys.executable, "-m", "rerun", *where, str(out)], check=False)
+    done = subprocess.run([sys.executable, "-m", "rerun", *where, str(out)], check=False)
+    if done.returncode:
+        raise InputError(
+            f"rerun's viewer ended with an error ({done.returncode}); {out} is complete",
+            "it needs a graphics driver: open the file on another machine, or use --html",
+        )
     return out
 
 

@@ -9,9 +9,12 @@ from pydantic import Field
 from tyro.conf import Positional
 
 from multiview.config import Config
-from multiview.verbs.options import CaptureOptions
+from multiview.verbs.options import CaptureOptions, refuse_options
 
 __all__ = ["Render", "View"]
+
+# Options that mean something for a page.
+PAGE = {"html", "capture", "detections", "rig", "input"}
 
 
 class View(Config):
@@ -42,6 +45,8 @@ class View(Config):
 
     def run(self) -> None:
         """Run the verb."""
+        if self.html is not None:
+            refuse_options(self, PAGE, "a page")
         from multiview.stages.run_folder import find_run, open_take
         from multiview.stages.view import run_page, run_recording
 

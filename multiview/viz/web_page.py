@@ -72,7 +72,8 @@ def web_page(scene: Scene, progress: Progress | None = None) -> str:
     data = _data(scene, series)
     if scene.pictures is not None:
         data["thumbs"] = [_thumbs(scene, v, wanted) for v in range(len(scene.rig.names))]
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    text = text.replace("<", "\\u003c")  # no name in it can end the script or open a comment
     template = (files("multiview") / "viz" / "data" / "viewer.html").read_text(encoding="utf-8")
     return template.replace("__DATA__", text)
 

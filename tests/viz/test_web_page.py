@@ -71,6 +71,7 @@ def test_the_page_is_alone_and_a_title_cannot_break_out(page):
     assert "http" not in page.replace("http-equiv", "")
     assert "take </script>" not in page
     assert data_of(page)["title"] == "take </script>"
+    assert "<" not in re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1]
 
 
 def test_pictures_are_spread_over_the_take_within_a_budget(page):
