@@ -61,6 +61,9 @@ def test_detections_that_moved_are_known_by_their_content(run: Path) -> None:
     (run / "take" / "detect").rename(run / "take" / "found")
     found = find_run(run / "take" / "triangulate")
     assert found.detections == run / "take" / "found" / "detections.parquet"
+    shutil.copytree(run / "take" / "found", run / "take" / "detect")
+    write_detections(small_take(5)[0], run / "take" / "detect" / "detections.parquet")
+    assert find_run(run / "take" / "triangulate").detections == found.detections  # not the new one
     shutil.rmtree(run / "take" / "found")
     assert find_run(run / "take" / "triangulate").detections is None
 
@@ -98,6 +101,8 @@ def test_unusable_runs_are_named(run: Path, capsys: pytest.CaptureFixture[str]) 
     assert "holds no 3D points" in refusal(["view", str(run / "empty"), *page], capsys)
     (run / "empty" / "triangulate.partial").mkdir()
     assert "half-finished" in refusal(["view", str(run / "empty"), *page], capsys)
+    (run / "new.partial").mkdir()
+    assert "half-finished" in refusal(["view", str(run / "new"), *page], capsys)
     points = run / "take" / "triangulate"
     (points / "rig.yaml").unlink()
     assert "--rig" in refusal(["view", str(points), *page], capsys)

@@ -73,8 +73,6 @@ def find_run(run: Path, detections: Path | None = None, rig: Path | None = None)
 
 
 def _points_folder(run: Path) -> Path:
-    if not run.is_dir():
-        raise InputError(f"{run} is no folder", "give the --out folder of demo or triangulate")
     if (run / POINTS).exists():
         return run
     found = sorted(p.parent for p in (*run.glob(f"*/{POINTS}"), *run.glob(f"*/*/{POINTS}")))
@@ -86,15 +84,22 @@ def _points_folder(run: Path) -> Path:
         raise InputError(
             f"{run} holds several results: {', '.join(str(p) for p in done)}", "give one of them"
         )
+    raise _nothing(run)
+
+
+def _nothing(run: Path) -> InputError:
+    """Say why a folder has no points: half-finished, missing, or of another stage."""
     near = (run, run.with_name(f"{run.name}.partial"))
     torn = [p for p in near if p.suffix == ".partial" and p.is_dir()]
     torn += [*sorted(run.glob("*.partial")), *sorted(run.glob("*/*.partial"))]
     if torn:
-        raise InputError(
+        return InputError(
             f"{run} is half-finished ({torn[0].name} is still being made, or was interrupted)",
             "give the command that makes it again: finished parts are kept",
         )
-    raise InputError(
+    if not run.is_dir():
+        return InputError(f"{run} is no folder", "give the --out folder of demo or triangulate")
+    return InputError(
         f"{run} holds no 3D points ({POINTS})",
         "give the --out folder of demo, triangulate or smooth; `detect` alone makes no points",
     )
@@ -110,12 +115,13 @@ def _table(given: Path) -> Path:
 def _made_of(folder: Path, manifest: dict[str, object]) -> Path | None:
     """Find the detections by the path that the run noted, or by their content beside it."""
     figures, inputs = manifest.get("figures"), manifest.get("inputs")
-    way = figures.get("detections") if isinstance(figures, dict) else None
-    if way and (noted := (folder / str(way)).resolve()).exists():
-        return noted
     digest = inputs.get("detections") if isinstance(inputs, dict) else None
-    near = (*folder.parent.glob(f"*/{TABLE}"), *folder.parent.glob(f"*{TABLE}"))
-    return next((p for p in sorted(near) if file_digest(p) == digest), None)
+    way = figures.get("detections") if isinstance(figures, dict) else None
+    noted = [(folder / str(way)).resolve()] if way else []
+    near = sorted((*folder.parent.glob(f"*/{TABLE}"), *folder.parent.glob(f"*{TABLE}")))
+    there = [p for p in (*noted, *(near if digest else ())) if p.exists()]
+    # a folder may have been detected again since
+    return next((p for p in there if digest is None or file_digest(p) == digest), None)
 
 
 def open_scene(run: RunFolder, capture: Capture | None = None) -> Scene:
@@ -129,12 +135,14 @@ def open_scene(run: RunFolder, capture: Capture | None = None) -> Scene:
     path = run.folder / POINTS
     meta = points_meta(path)
     names, frames = tuple(meta["cameras"]), np.array(meta["frames"], np.int64)
+    rig = read_rig(run.rig).select(names)
     if capture is not None:
         _check(capture, names, len(frames))
+        rig.check_sizes(capture.sizes_wh)
     pictures = None if capture is None else _pictures(capture)
     return Scene(
         title=f"{run.folder.parent.name}/{run.folder.name}",
-        rig=read_rig(run.rig).select(names),
+        rig=rig,
         skeleton=meta["skeleton"],
         hands=tuple(meta["hands"]) or tuple(str(n) for n in range(meta["slots"])),
         frame_ids=frames,
