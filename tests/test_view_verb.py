@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -15,9 +16,10 @@ sys.path.append(str(Path(__file__).parent / "viz"))
 from viz_scenes import small_take
 
 from multiview.cli import main
+from multiview.core import Pose
 from multiview.errors import InputError
 from multiview.formats.detections_parquet import write_detections
-from multiview.formats.rig_yaml import write_rig
+from multiview.formats.rig_yaml import read_rig, write_rig
 from multiview.stages.run_folder import find_run
 
 
@@ -113,6 +115,14 @@ def test_unusable_runs_are_named(run: Path, capsys: pytest.CaptureFixture[str]) 
     (points / "manifest.json").unlink()
     assert "finished stage" in refusal(given, capsys)
     assert not (run / "out.html").exists()
+
+
+def test_another_rig_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = read_rig(run / "rig.yaml")
+    moved = replace(rig.cameras[0], cam_from_world=Pose.identity())
+    write_rig(replace(rig, cameras=(moved, *rig.cameras[1:]), covariance=None), run / "new.yaml")
+    given = ["view", str(run / "take"), "--rig", str(run / "new.yaml"), "--html", str(run / "x")]
+    assert "were made with rig" in refusal(given, capsys)
 
 
 def test_other_detections_are_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,6 +136,11 @@ def open_scene(run: RunFolder, capture: Capture | None = None) -> Scene:
     meta = points_meta(path)
     names, frames = tuple(meta["cameras"]), np.array(meta["frames"], np.int64)
     rig = read_rig(run.rig).select(names)
+    if meta["rig_digest"] != rig.digest:
+        raise InputError(
+            f"the 3D points were made with rig {meta['rig_digest']}, {run.rig} is {rig.digest}",
+            "give the rig they were triangulated with: --rig RIG.yaml",
+        )
     if capture is not None:
         _check(capture, names, len(frames))
         rig.check_sizes(capture.sizes_wh)
