@@ -10,6 +10,7 @@ from multiview.verbs.export import Export
 from multiview.verbs.models import Convert, Models, ModelsBias
 from multiview.verbs.plan import Plan
 from multiview.verbs.train import Train
+from multiview.verbs.view import Render, View
 
 __all__ = ["VERBS"]
 
@@ -32,6 +33,8 @@ VERBS: dict[str, type[Config]] = {
     "bootstrap": Bootstrap,
     "evaluate": Evaluate,
     "plan": Plan,
+    "view": View,
+    "render": Render,
     "convert": Convert,
     "export": Export,
     "models": Models,
