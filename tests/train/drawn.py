@@ -88,7 +88,7 @@ def label_folder(folder, count=24, seed=0, keypoints=21):
         keep[0, n, side] = True
     skeleton = HAND_21
     if keypoints != 21:
-        names = HAND_21.keypoints[:keypoints]
+        names = tuple(f"spot{k}" for k in range(keypoints))  # of a hand, they would be one in part
         groups = {name: (k,) for k, name in enumerate(names)}
         colors = ((1, 2, 3),) * keypoints
         skeleton = Skeleton(name="part", keypoints=names, edges=(), groups=groups, colors=colors)
