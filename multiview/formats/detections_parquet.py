@@ -22,7 +22,7 @@ from multiview.formats.tables import (
     write_table,
 )
 
-__all__ = ["read_detections", "write_detections"]
+__all__ = ["detections_of_columns", "read_detections", "write_detections"]
 
 KIND = "multiview-detections/1"
 NO_HAND, NO_PICTURE = -1, -2
@@ -75,10 +75,11 @@ def read_detections(path: str | Path) -> Detections:
     """
     c, meta = read_table(Path(path), KIND)
     with reading(Path(path)):
-        return _detections(c, meta)
+        return detections_of_columns(c, meta)
 
 
-def _detections(c: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Detections:
+def detections_of_columns(c: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Detections:
+    """Make detections of a table's columns; lookups that fail are for `reading`."""
     skeleton, cameras = skeleton_from_dict(meta["skeleton"]), meta["cameras"]
     ids, f = np.unique(c["frame"], return_inverse=True)
     number = {name: n for n, name in enumerate(cameras)}

@@ -22,7 +22,7 @@ from multiview.formats.tables import (
     write_table,
 )
 
-__all__ = ["read_points", "write_points"]
+__all__ = ["points_of_columns", "read_points", "write_points"]
 
 KIND = "multiview-points3d/1"
 COV = ("xx", "xy", "xz", "yy", "yz", "zz")
@@ -73,10 +73,11 @@ def read_points(path: str | Path) -> Points3D:
     """
     c, meta = read_table(Path(path), KIND)
     with reading(Path(path)):
-        return _points3d(c, meta)
+        return points_of_columns(c, meta)
 
 
-def _points3d(c: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Points3D:
+def points_of_columns(c: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Points3D:
+    """Make points of a table's columns; lookups that fail are for `reading`."""
     skeleton = skeleton_from_dict(meta["skeleton"])
     shape = (len(meta["frames"]), int(meta["slots"]), len(skeleton.keypoints))
     cov = np.empty((c["x"].size, 3, 3))

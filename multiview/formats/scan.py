@@ -5,7 +5,6 @@ The writers order rows by frame; points have the same number of rows in each.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,14 @@ from numpy.typing import NDArray
 from multiview.core import Detections, Points3D
 from multiview.errors import InputError
 from multiview.formats import detections_parquet, points_parquet
-from multiview.formats.tables import META, _numpy, reading, skeleton_from_dict
+from multiview.formats.tables import (
+    check_kind,
+    columns_of,
+    meta_of,
+    opening,
+    reading,
+    skeleton_from_dict,
+)
 
 __all__ = ["points_meta", "scan_detections", "scan_points"]
 
@@ -64,7 +70,7 @@ def scan_points(path: Path, size: int) -> Iterator[Points3D]:
             while _length(held) < rows * len(at):  # a batch ends where a row group does
                 held = _joined(held, _more(path, batches))
             cut, held = _split(held, rows * len(at))
-            yield points_parquet._points3d(cut, meta | {"frames": at})
+            yield points_parquet.points_of_columns(cut, meta | {"frames": at})
 
 
 def scan_detections(path: Path, last: list[int]) -> Iterator[Detections]:
@@ -88,7 +94,7 @@ def scan_detections(path: Path, last: list[int]) -> Iterator[Detections]:
             if not held:
                 return
             cut, held = _split(held, int(np.searchsorted(held["frame"], end, "right")))
-            yield detections_parquet._detections(cut, meta)
+            yield detections_parquet.detections_of_columns(cut, meta)
 
 
 def _length(columns: Columns) -> int:
@@ -110,29 +116,17 @@ def _joined(a: Columns, b: Columns) -> Columns:
 
 
 def _open(path: Path, kind: str) -> tuple[pq.ParquetFile, dict[str, Any]]:
-    try:
+    with opening(path):
         file = pq.ParquetFile(path, buffer_size=READ, pre_buffer=False)
-        meta = json.loads((file.schema_arrow.metadata or {}).get(META, b"{}"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file", "run the stage that writes it") from None
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise InputError(
-            f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})",
-            "run the stage that writes it again",
-        ) from None
-    if meta.get("kind") != kind:
-        raise InputError(
-            f"{path}: holds {meta.get('kind', 'a table of another program')}, expected {kind}",
-            "check which file goes where",
-        )
+        meta = meta_of(file.schema_arrow)
+    check_kind(path, meta, kind)
     return file, meta
 
 
 def _batches(path: Path, file: pq.ParquetFile, rows: int) -> Iterator[Columns]:
     try:
         for batch in file.iter_batches(batch_size=max(rows, 1)):
-            table = pa.Table.from_batches([batch])
-            yield {n: _numpy(table[n]) for n in table.column_names}
+            yield columns_of(pa.Table.from_batches([batch]))
     except (OSError, pa.ArrowException) as error:
         raise InputError(
             f"{path}: damaged ({str(error).splitlines()[0]})", "run the stage that writes it again"

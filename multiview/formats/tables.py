@@ -18,6 +18,10 @@ from multiview.errors import InputError
 from multiview.formats.atomic import replacing
 
 __all__ = [
+    "check_kind",
+    "columns_of",
+    "meta_of",
+    "opening",
     "read_table",
     "reading",
     "skeleton_from_dict",
@@ -54,9 +58,24 @@ def read_table(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str
     InputError
         If the file is missing, not Parquet, or holds another kind of table.
     """
-    try:
+    with opening(path):
         table = pq.read_table(path, memory_map=False)
-        meta = json.loads((table.schema.metadata or {}).get(META, b"{}"))
+        meta = meta_of(table.schema)
+    check_kind(path, meta, kind)
+    return columns_of(table), meta
+
+
+@contextmanager
+def opening(path: Path) -> Iterator[None]:
+    """Name the file that is missing or not Parquet.
+
+    Raises
+    ------
+    InputError
+        For what opening a table in the body raises.
+    """
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", "run the stage that writes it") from None
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -64,12 +83,31 @@ def read_table(path: Path, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str
             f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})",
             "run the stage that writes it again",
         ) from None
+
+
+def meta_of(schema: pa.Schema) -> dict[str, Any]:
+    """Read the provenance in a schema; empty for tables of other programs."""
+    return dict(json.loads((schema.metadata or {}).get(META, b"{}")))
+
+
+def check_kind(path: Path, meta: dict[str, Any], kind: str) -> None:
+    """Refuse a table of another kind.
+
+    Raises
+    ------
+    InputError
+        Naming both kinds.
+    """
     if meta.get("kind") != kind:
         raise InputError(
             f"{path}: holds {meta.get('kind', 'a table of another program')}, expected {kind}",
             "check which file goes where",
         )
-    return {n: _numpy(table[n]) for n in table.column_names}, meta
+
+
+def columns_of(table: pa.Table) -> dict[str, NDArray[Any]]:
+    """Columns of a table as arrays."""
+    return {n: _numpy(table[n]) for n in table.column_names}
 
 
 def table_kind(path: Path) -> str:
