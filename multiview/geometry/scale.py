@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from multiview._shapes import F64
+from multiview._shapes import F64, BoolArray, IntArray
 from multiview.core import HAND_21, Rig, Skeleton
 from multiview.geometry.dlt import pair_points, view_pairs
 from multiview.geometry.refit import undistort
@@ -31,10 +31,7 @@ def measure_subject(rig: Rig, xy_px: F64, skeleton: Skeleton) -> float:
     skeleton
         Meaning of axis K.
     """
-    seen = np.isfinite(xy_px[..., 0])
-    rows = np.flatnonzero(seen.all(-1).sum(0) >= 2)
-    rows = rows if rows.size else np.flatnonzero(seen.any(-1).sum(0) >= 2)
-    rows = rows[np.linspace(0, len(rows) - 1, min(SCALE_SAMPLE, len(rows))).astype(int)]
+    rows, _ = _sample(xy_px)
     some = np.ascontiguousarray(xy_px[:, rows]).reshape(len(xy_px), -1, 2)
     xy_norm = undistort(rig, some).reshape(len(xy_px), len(rows), *xy_px.shape[2:])
     return subject_length(rig, xy_norm, skeleton)
@@ -82,16 +79,26 @@ def _reach(xyz: F64, k: int) -> float:
     return float(np.fmax.reduce(distance, initial=0.0))
 
 
+def _sample(xy: F64) -> tuple[IntArray, BoolArray]:
+    """Instants that two views saw whole, or else in part; and which views those are, (V, N)."""
+    there = np.isfinite(xy[..., 0])
+    seen = np.asarray(there.all(-1), np.bool_)
+    if not (seen.sum(0) >= 2).any():
+        seen = np.asarray(there.any(-1), np.bool_)
+    return _evenly(np.flatnonzero(seen.sum(0) >= 2), SCALE_SAMPLE), seen
+
+
+def _evenly(rows: IntArray, most: int) -> IntArray:
+    """Take so many at most, spread over all."""
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)])
+
+
 def _instants(rig: Rig, xy_norm: F64) -> list[F64]:
     """Points of pairs of views (P, K, 3) at instants evenly over those that two views saw."""
-    seen = np.asarray(np.isfinite(xy_norm).all((-1, -2)), np.bool_)
-    if not (seen.sum(0) >= 2).any():
-        seen = np.asarray(np.isfinite(xy_norm[..., 0]).any(-1), np.bool_)
-    rows = np.flatnonzero(seen.sum(0) >= 2)
+    rows, seen = _sample(xy_norm)
     (R, t), out = rig.cam_from_world, []
-    for n in rows[np.linspace(0, len(rows) - 1, min(SCALE_SAMPLE, len(rows))).astype(int)]:
-        views = np.flatnonzero(seen[:, n])
-        views = views[np.linspace(0, len(views) - 1, min(SCALE_VIEWS, len(views))).astype(int)]
+    for n in rows:
+        views = _evenly(np.flatnonzero(seen[:, n]), SCALE_VIEWS)
         out.append(pair_points(R[views], t[views], xy_norm[views, n], view_pairs(len(views))))
     return out
 
@@ -131,7 +138,7 @@ def length_per_px(rig: Rig, xyz: F64) -> float:
     rows = np.flatnonzero(np.isfinite(xyz[:, 0]))
     if not rows.size:
         return float("nan")
-    some = xyz[rows[np.linspace(0, len(rows) - 1, min(DISTANCES, len(rows))).astype(int)]]
+    some = xyz[_evenly(rows, DISTANCES)]
     away = np.linalg.norm(rig.centres_world[:, None] - some, axis=-1)
     focal = np.array([c.intrinsics.K[0, 0] for c in rig.cameras])
     return float(np.median(away / focal[:, None]))
