@@ -18,6 +18,7 @@ import numpy as np
 from multiview._shapes import F64, BoolArray, check_shapes
 from multiview.core import HAND_21, KeypointBias, Points3D, side_sign
 from multiview.errors import InputError
+from multiview.geometry.median import median_of
 from multiview.geometry.scale import hand_length
 
 __all__ = ["Corrected", "correct_bias", "measure_bias", "palm_frames"]
@@ -113,16 +114,8 @@ def measure_bias(
     error = np.where(np.linalg.norm(error, axis=-1, keepdims=True) < FALSE, error, np.nan)
     local = np.einsum("fhij,fhki->fhkj", frames, error)
     pose = points.frame_ids // stretch
-    rows = [_middle(local[pose == p].reshape(-1, 21, 3)) for p in np.unique(pose)]
+    rows = [median_of(local[pose == p].reshape(-1, 21, 3), 0) for p in np.unique(pose)]
     return _summarise(np.stack(rows) if rows else np.empty((0, 21, 3)), about)
-
-
-def _middle(values: F64) -> F64:
-    """Median over the first axis; NaN where there is nothing."""
-    out = np.full(values.shape[1:], np.nan)
-    some = np.isfinite(values).any(0)
-    out[some] = np.nanmedian(values[:, some], axis=0)
-    return out
 
 
 def _summarise(by_pose: F64, about: str) -> KeypointBias:
@@ -203,4 +196,4 @@ def _length(points: Points3D) -> float:
     a, b = np.array(points.skeleton.edges).T
     xyz = points.xyz_world
     bones = np.linalg.norm(xyz[..., a, :] - xyz[..., b, :], axis=-1).reshape(-1, len(a))
-    return hand_length(_middle(bones), points.skeleton)
+    return hand_length(median_of(bones, 0), points.skeleton)

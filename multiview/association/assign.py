@@ -15,6 +15,7 @@ from multiview.association.naming import drop_ghosts, keep_most, name_slots
 from multiview.association.sides import BENT, BENT_LOGIT, bend, log_odds, sides_of_tracks
 from multiview.association.tracks import Look, follow, step_times
 from multiview.core import Detections, Rig, Skeleton, side_sign
+from multiview.geometry.median import median_of
 
 __all__ = ["Association", "assign_hands", "associate"]
 
@@ -136,16 +137,9 @@ def _log_size(xyz: F64, skeleton: Skeleton) -> tuple[F64, F64]:
         return none, none
     length = np.linalg.norm(xyz[:, :, edges[:, 0]] - xyz[:, :, edges[:, 1]], axis=-1)
     log = np.log(np.where(length > 0, length, np.nan))
-    flat = log.reshape(-1, len(edges))
-    seen = np.isfinite(flat).any(0)
-    typical = np.full(len(edges), np.nan)
-    typical[seen] = np.nanmedian(flat[:, seen], axis=0)
-    off = log - typical
-    size, spread = none.copy(), none.copy()
-    some = np.isfinite(off).any(-1)
-    size[some] = np.nanmedian(off[some], axis=-1)
-    spread[some] = np.nanmedian(np.abs(off[some] - size[some, None]), axis=-1)
-    return size, spread
+    off = log - median_of(log.reshape(-1, len(edges)), 0)
+    size = median_of(off)
+    return size, median_of(np.abs(off - size[..., None]))
 
 
 def _plausible(found: Found, least: int, skeleton: Skeleton) -> tuple[Found, BoolArray]:

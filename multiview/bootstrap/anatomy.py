@@ -16,6 +16,7 @@ import numpy as np
 
 from multiview._shapes import F64, IntArray
 from multiview.core import HAND_21, Skeleton
+from multiview.geometry.median import median_of
 
 __all__ = [
     "BENDS_DEG",
@@ -29,7 +30,6 @@ __all__ = [
     "hand_scale",
     "is_hand",
     "joint_angles",
-    "median_of",
     "palm_axes",
     "palm_coordinates",
 ]
@@ -96,22 +96,13 @@ def hand_scale(xyz: F64) -> F64:
     F64
         Shape (...), the unit of the points; NaN where fewer than four bones are known.
     """
-    return median_of(bone_scales(xyz), _LEAST_BONES)
+    return median_of(bone_scales(xyz), least=_LEAST_BONES)
 
 
 def bone_scales(xyz: F64) -> F64:
     """Length of the hand as each bone beyond the wrist tells it, shape (..., 15)."""
     length = np.linalg.norm(bone_vectors(xyz)[..., _SCALE_BONES, :], axis=-1)
     return np.asarray(length / BONE_SHARE[_SCALE_BONES])
-
-
-def median_of(values: F64, least: int = 1) -> F64:
-    """Median over the last axis of what is not NaN; NaN where fewer than ``least`` are."""
-    known = np.isfinite(values).sum(-1)
-    out = np.full(values.shape[:-1], np.nan)
-    some = known >= max(least, 1)
-    out[some] = np.nanmedian(values[some], axis=-1)
-    return out
 
 
 def joint_angles(xyz: F64, sign: F64 | IntArray | int = 1) -> tuple[F64, F64]:

@@ -21,13 +21,13 @@ from multiview.bootstrap.anatomy import (
     hand_scale,
     is_hand,
     joint_angles,
-    median_of,
 )
 from multiview.bootstrap.occlusion import hidden_by_itself
 from multiview.bootstrap.shape import read_shapes
 from multiview.core import Detections, Points3D, Rig, side_sign
 from multiview.geometry.dlt import dlt
 from multiview.geometry.leave_one_out import leave_one_out_errors
+from multiview.geometry.median import median_of
 from multiview.geometry.ransac import Tolerance, vote_groups
 
 __all__ = ["CUES", "Evidence", "gather_evidence", "heldout_spread"]

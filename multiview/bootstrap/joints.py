@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from multiview._shapes import F64
-from multiview.bootstrap.anatomy import bone_vectors, is_hand, joint_angles, median_of
+from multiview.bootstrap.anatomy import bone_vectors, is_hand, joint_angles
 from multiview.core import HAND_21, Points3D, side_sign
 from multiview.errors import InputError
+from multiview.geometry.median import median_of
 
 __all__ = ["FINGERS", "JOINTS", "JointAngles", "measure_joints"]
 

@@ -17,11 +17,11 @@ from multiview.bootstrap.anatomy import (
     bone_vectors,
     is_hand,
     joint_angles,
-    median_of,
 )
 from multiview.bootstrap.occlusion import flesh_of_hands, hidden_by
 from multiview.bootstrap.shape import read_shapes
 from multiview.core import Detections, Points3D, Rig, Skeleton
+from multiview.geometry.median import median_of
 
 __all__ = [
     "Rejection",
@@ -126,7 +126,7 @@ def odd_velocity(points: Points3D, times: F64, sizes: F64, most: float) -> Rejec
         gap = np.where(np.isfinite(gap) & (gap > 0), gap, np.diff(ids) / _FPS)
         near = (gap <= _LONGEST_S) & (np.diff(ids) <= _LONGEST_FRAMES)
         step = np.diff(xyz, axis=0)
-        middle = median_of(step.transpose(0, 1, 3, 2), 3)[..., None, :]
+        middle = median_of(step.transpose(0, 1, 3, 2), least=3)[..., None, :]
         speed = np.linalg.norm(step - middle, axis=-1) / gap[:, None, None]
         speed /= np.fmin(sizes[1:], sizes[:-1])[..., None]
         with np.errstate(invalid="ignore"):
@@ -187,9 +187,9 @@ def unlike_subject(points: Points3D, subjects: IntArray, most: float) -> Rejecti
         rows = np.flatnonzero(subjects == s)
         for h in range(length.shape[1]):
             part = length[rows, h]
-            usual = median_of(part.T, _LEAST_FRAMES)
+            usual = median_of(part.T, least=_LEAST_FRAMES)
             off = np.abs(part - usual)
-            scatter = _MAD * median_of(off.T, _LEAST_FRAMES)
+            scatter = _MAD * median_of(off.T, least=_LEAST_FRAMES)
             odd[rows, h] = off > np.maximum(3.5 * scatter, np.log1p(most))
     return Rejection(
         name="subject",

@@ -12,6 +12,7 @@ import numpy as np
 
 from multiview._shapes import F64, BoolArray, IntArray, as_f64, check_shapes
 from multiview.errors import ShapeError
+from multiview.geometry.median import median_of
 
 __all__ = ["Tracks"]
 
@@ -72,7 +73,7 @@ class Tracks:
         object.__setattr__(self, "velocity", velocity)
         object.__setattr__(self, "acceleration", acceleration)
         object.__setattr__(self, "interval_s", interval)
-        object.__setattr__(self, "set_times", _set_times(times))
+        object.__setattr__(self, "set_times", median_of(times, 0))
 
     def read(self, view: int, shift_s: F64) -> tuple[F64, F64]:
         """Pixels and velocities (F, N, 2) of one camera, whose stamps are late by ``-shift_s``.
@@ -131,14 +132,6 @@ def _interval(times: F64) -> float:
     steps = np.diff(times, axis=1)
     steps = steps[np.isfinite(steps)]
     return float(np.median(steps)) if steps.size else float("nan")
-
-
-def _set_times(times: F64) -> F64:
-    """Time of each set, the median of its pictures', shape (F,), seconds."""
-    seen = np.isfinite(times).any(0)
-    out = np.full(times.shape[1], np.nan)
-    out[seen] = np.nanmedian(times[:, seen], axis=0)
-    return out
 
 
 def _nearest(stamps: F64, wanted: F64) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -7,6 +7,7 @@ import numpy as np
 from multiview._shapes import F64, BoolArray, IntArray
 from multiview.core import HAND_21, Rig, Skeleton
 from multiview.geometry.dlt import pair_points, view_pairs
+from multiview.geometry.median import median_of
 from multiview.geometry.refit import undistort
 
 __all__ = ["bone_lengths", "hand_length", "length_per_px", "measure_subject", "subject_length"]
@@ -59,23 +60,15 @@ def subject_length(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> float:
     if skeleton.keypoints == HAND_21.keypoints:
         return hand_length(bone_lengths(rig, xy_norm, skeleton), skeleton)
     # one position an instant, robust to half of the pairs; then distances, robust to half of those
-    xyz = [_median(pairs) for pairs in _instants(rig, xy_norm)]
+    xyz = [median_of(pairs, 0) for pairs in _instants(rig, xy_norm)]
     if not xyz:
         return 0.0
     return max((_reach(np.stack(xyz), k) for k in range(len(skeleton.keypoints) - 1)), default=0.0)
 
 
-def _median(values: F64) -> F64:
-    """Median over the first axis of what is finite; NaN without anything."""
-    out = np.full(values.shape[1:], np.nan)
-    some = np.isfinite(values).any(0)
-    out[some] = np.nanmedian(values[:, some], axis=0)
-    return out
-
-
 def _reach(xyz: F64, k: int) -> float:
     """Largest median distance of keypoint ``k`` from a later one, over instants (N, K, 3)."""
-    distance = _median(np.linalg.norm(xyz[:, k + 1 :] - xyz[:, k : k + 1], axis=-1))
+    distance = median_of(np.linalg.norm(xyz[:, k + 1 :] - xyz[:, k : k + 1], axis=-1), 0)
     return float(np.fmax.reduce(distance, initial=0.0))
 
 
@@ -122,7 +115,7 @@ def bone_lengths(rig: Rig, xy_norm: F64, skeleton: Skeleton) -> F64:
     """
     a, b = np.array(skeleton.edges, np.int64).reshape(-1, 2).T
     length = [np.linalg.norm(xyz[:, a] - xyz[:, b], axis=-1) for xyz in _instants(rig, xy_norm)]
-    return _median(np.concatenate([np.empty((0, len(a))), *length]))
+    return median_of(np.concatenate([np.empty((0, len(a))), *length]), 0)
 
 
 def hand_length(bones: F64, skeleton: Skeleton) -> float:

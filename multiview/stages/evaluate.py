@@ -12,6 +12,7 @@ from multiview._shapes import F64
 from multiview.core import Points3D, Rig
 from multiview.errors import InputError
 from multiview.geometry.align import estimate_alignment
+from multiview.geometry.median import median_of
 from multiview.geometry.metrics import auc, pa_mpjpe, point_errors
 
 __all__ = ["Accuracy", "align_to_truth", "evaluate", "read_truth"]
@@ -149,11 +150,7 @@ def evaluate(points: Points3D, rig: Rig, truth: F64, truth_rig: Rig | None = Non
 
 def _median_by_keypoint(error: F64) -> F64:
     """Median over frames and hands, shape (K,); NaN for a keypoint never found."""
-    flat = error.reshape(-1, error.shape[-1])
-    out = np.full(flat.shape[1], np.nan)
-    some = np.isfinite(flat).any(0)
-    out[some] = np.nanmedian(flat[:, some], axis=0)
-    return out
+    return median_of(error.reshape(-1, error.shape[-1]), 0)
 
 
 def _hands(xyz: F64) -> F64:

@@ -29,6 +29,7 @@ from multiview.evaluation.without_truth import (
     view_figures,
 )
 from multiview.formats.atomic import write_text
+from multiview.geometry.median import median_of
 from multiview.page.document import Section, standalone_svg, to_html, to_markdown
 from multiview.progress import say, say_table
 from multiview.stage import Stage, file_digest, package_version
@@ -222,7 +223,7 @@ def _without_truth(found: Findings, run: Run, halves: bool) -> Findings:
     if dets is not None:
         held = held_out_errors(points, rig, dets)
         figures = view_figures(points, held) | figures
-        figures |= jerk_figures(points, _times(dets))
+        figures |= jerk_figures(points, median_of(dets.times, 0))
         if halves and len(rig.cameras) >= MIN_VIEWS:
             scale = 1000 * PER_UNIT_M.get(points.unit, 1e-3)
             agreed = halves_figures(triangulate_halves(dets, rig, run.config))
@@ -237,14 +238,6 @@ def _without_truth(found: Findings, run: Run, halves: bool) -> Findings:
         camera_names=points.camera_names,
         frame_ids=points.frame_ids,
     )
-
-
-def _times(dets: Detections) -> F64:
-    """Seconds of every frame: median over the cameras that have a picture."""
-    known = np.isfinite(dets.times).any(0)
-    out = np.full(dets.times.shape[1], np.nan)
-    out[known] = np.nanmedian(dets.times[:, known], axis=0)
-    return out
 
 
 def _metrics(found: list[Findings], compared: tuple[Comparison, ...]) -> dict[str, Any]:

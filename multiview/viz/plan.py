@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from multiview._shapes import F64, IntArray
 from multiview.bootstrap.plan_volume import ErrorMap
 from multiview.core import Camera, Rig
+from multiview.geometry.median import median_of
 
 __all__ = ["draw_error_map"]
 
@@ -114,11 +115,7 @@ def _cell(expected: ErrorMap) -> F64:
 
 def _middle(value: F64, axis: int) -> F64:
     """Median along an axis of the values that are known; NaN where none is, or half are not."""
-    known = np.isfinite(value).mean(axis) >= 0.5
-    out = np.full(known.shape, np.nan)
-    moved = np.moveaxis(value, axis, -1)
-    out[known] = np.nanmedian(moved[known], axis=-1)
-    return out
+    return median_of(value, axis, least=(value.shape[axis] + 1) // 2)
 
 
 def _draw_camera(canvas: Image, frame: _Frame, camera: Camera, colour: Sequence[int]) -> None:

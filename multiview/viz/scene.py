@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from multiview._shapes import F64, BoolArray, IntArray
 from multiview.core import Camera, Detections, Points3D, Rig, Skeleton
+from multiview.geometry.median import median_of
 
 __all__ = [
     "Block",
@@ -66,10 +67,7 @@ class Block:
         """Median reprojection error of the inliers, shape (V, F); NaN where there is none."""
         p = self.points
         err = np.where(p.inlier, p.err_px, np.nan).reshape(*p.err_px.shape[:2], -1)
-        out = np.full(err.shape[:2], np.nan)
-        some = np.isfinite(err).any(-1)
-        out[some] = np.nanmedian(err[some], -1)
-        return out
+        return median_of(err)
 
     @property
     def inlier_count(self) -> IntArray:
@@ -153,9 +151,7 @@ def matched(xy_px: F64, seen_px: F64) -> F64:
     """
     out = np.full(xy_px.shape, np.nan)
     away = np.linalg.norm(xy_px[:, None] - seen_px[None], axis=-1)
-    cost = np.full(away.shape[:2], np.inf)
-    some = np.isfinite(away).any(-1)
-    cost[some] = np.nanmedian(away[some], -1)
+    cost = np.nan_to_num(median_of(away), nan=np.inf)
     while cost.size and np.isfinite(cost.min()):
         h, d = np.unravel_index(int(np.argmin(cost)), cost.shape)
         out[h] = seen_px[d]
