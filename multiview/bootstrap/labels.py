@@ -17,8 +17,7 @@ from multiview.bootstrap.anatomy import is_hand
 from multiview.bootstrap.select import Selection
 from multiview.bootstrap.shape import read_shapes
 from multiview.config import Config
-from multiview.core import Detections, Points3D, PseudoLabels, Rig, side_sign
-from multiview.errors import InputError
+from multiview.core import Detections, Points3D, PseudoLabels, Rig, check_made_of, side_sign
 from multiview.geometry.uncertainty import project_sigma
 
 __all__ = ["LabelConfig", "pseudo_labels", "safe_keypoints"]
@@ -97,7 +96,8 @@ def pseudo_labels(
     """
     config = config or LabelConfig()
     rig = rig.select(points.camera_names)
-    _check_same(points, dets, rig)
+    hint = "label with the rig file that triangulate used, or triangulate again"
+    check_made_of(points, dets, rig, hint)
     use = safe_keypoints(points, config)
     views = np.ones((len(rig.cameras), *use.shape[:2]), np.bool_)
     if selection is not None:
@@ -162,20 +162,6 @@ def safe_keypoints(points: Points3D, config: LabelConfig) -> BoolArray:
     least = 2 if config.allow_unvoted else max(config.min_views, 3)
     seen = points.valid & (points.voted | config.allow_unvoted)
     return np.asarray(seen & (agrees.sum(0) >= least), np.bool_)
-
-
-def _check_same(points: Points3D, dets: Detections, rig: Rig) -> None:
-    if points.rig_digest != rig.digest:
-        raise InputError(
-            f"the 3D points were made with rig {points.rig_digest}, this one is {rig.digest}",
-            "label with the rig file that triangulate used, or triangulate again",
-        )
-    same = dets.camera_names == points.camera_names
-    if not same or not np.array_equal(dets.frame_ids, points.frame_ids):
-        raise InputError(
-            "the 3D points and the detections have different cameras or frames",
-            "give the detections that triangulate used",
-        )
 
 
 def _box(xy: F64) -> F64:

@@ -13,7 +13,14 @@ from multiview.core.covariance import RigCovariance
 from multiview.core.record import CameraRecord, RigRecord
 from multiview.core.samples import HandSamples
 from multiview.core.skeleton import HAND_21, Skeleton
-from multiview.core.takes import HAND_SLOTS, Detections, Points3D, PseudoLabels, side_sign
+from multiview.core.takes import (
+    HAND_SLOTS,
+    Detections,
+    Points3D,
+    PseudoLabels,
+    check_made_of,
+    side_sign,
+)
 
 __all__ = [
     "HAND_21",
@@ -32,5 +39,6 @@ __all__ = [
     "RigCovariance",
     "RigRecord",
     "Skeleton",
+    "check_made_of",
     "side_sign",
 ]

@@ -18,8 +18,9 @@ from multiview._shapes import (
     freeze,
     present,
 )
+from multiview.core.cameras import Rig
 from multiview.core.skeleton import Skeleton
-from multiview.errors import ShapeError
+from multiview.errors import InputError, ShapeError
 
 # Labels of the H axis after association.
 HAND_SLOTS = ("left", "right")
@@ -210,6 +211,34 @@ class Points3D:
     def valid(self) -> BoolArray:
         """Where a point was accepted, shape (F, H, K)."""
         return present(self.xyz_world)
+
+
+def check_made_of(points: Points3D, dets: Detections, rig: Rig, next_step: str) -> None:
+    """Refuse points that were made with another rig, or of other detections.
+
+    Parameters
+    ----------
+    points, dets, rig
+        What is said to belong together; the rig with the cameras of the points.
+    next_step
+        What to do about another rig.
+
+    Raises
+    ------
+    InputError
+        Saying which of both it is.
+    """
+    if points.rig_digest != rig.digest:
+        raise InputError(
+            f"the 3D points were made with rig {points.rig_digest}, this one is {rig.digest}",
+            next_step,
+        )
+    same = dets.camera_names == points.camera_names
+    if not same or not np.array_equal(dets.frame_ids, points.frame_ids):
+        raise InputError(
+            "the 3D points and the detections have different cameras or frames",
+            "give the detections that triangulate used",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from multiview._shapes import F64, BoolArray
 from multiview.association import as_triangulated
-from multiview.core import Detections, Points3D, Rig
+from multiview.core import Detections, Points3D, Rig, check_made_of
 from multiview.errors import InputError
 from multiview.geometry.refit import pixel_errors, refit
 from multiview.geometry.uncertainty import rig_part
@@ -117,17 +117,7 @@ def _check(points: Points3D, dets: Detections, rig: Rig) -> None:
             f"these points are smoothed already ({points.smoothing})",
             "smooth the points of triangulate: twice takes the same views for new ones",
         )
-    if points.rig_digest != rig.digest:
-        raise InputError(
-            f"the 3D points were made with rig {points.rig_digest}, this one is {rig.digest}",
-            "give the rig file that triangulate used",
-        )
-    same = dets.camera_names == points.camera_names
-    if not same or not np.array_equal(dets.frame_ids, points.frame_ids):
-        raise InputError(
-            "the 3D points and the detections have different cameras or frames",
-            "give the detections that triangulate used",
-        )
+    check_made_of(points, dets, rig, "give the rig file that triangulate used")
 
 
 def _measured(

@@ -12,8 +12,7 @@ from multiview.bootstrap.samples import samples_of
 from multiview.bootstrap.select import SelectConfig, select_labels
 from multiview.bootstrap.table import empty_selection
 from multiview.capture import Capture
-from multiview.core import Points3D, PseudoLabels
-from multiview.errors import InputError
+from multiview.core import PseudoLabels
 from multiview.formats.coco import image_name, write_coco
 from multiview.formats.datasets.parquet import FILE as SAMPLES
 from multiview.formats.detections_parquet import read_detections
@@ -29,7 +28,7 @@ from multiview.stages.select_report import (
     selection_figures,
     write_selection_report,
 )
-from multiview.stages.triangulated import hands_at_a_time
+from multiview.stages.triangulated import check_take, hands_at_a_time
 from multiview.viz.sheet import take_sheet
 from multiview.viz.video import write_overlays
 
@@ -95,7 +94,7 @@ def run_label(
     table = detections / "detections.parquet" if detections.is_dir() else detections
     dets, points = read_detections(table), read_points(points_dir / "points.parquet")
     rig = read_rig(points_dir / "rig.yaml")
-    _check_capture(capture, points)
+    check_take(capture, points.camera_names, len(points.frame_ids))
     rig.check_sizes(capture.sizes_wh)
     inputs = {
         "capture": capture.digest,
@@ -171,13 +170,3 @@ def _figures(labels: PseudoLabels) -> dict[str, float]:
         "keypoints": int((labels.visibility > 0)[labels.keep].sum()),
         "only_reprojected": float(reprojected.mean()) if reprojected.size else 0.0,
     }
-
-
-def _check_capture(capture: Capture, points: Points3D) -> None:
-    frames = len(capture.frame_ids)
-    if capture.names != points.camera_names or frames != len(points.frame_ids):
-        raise InputError(
-            f"the take has cameras {', '.join(capture.names)} and {frames} frame sets, the points "
-            f"{', '.join(points.camera_names)} and {len(points.frame_ids)}",
-            "give the take that was detected and triangulated",
-        )

@@ -14,6 +14,7 @@ from multiview.errors import InputError
 from multiview.formats.rig_yaml import read_rig
 from multiview.formats.scan import points_meta, scan_detections, scan_points
 from multiview.stage import MANIFEST, file_digest, read_manifest
+from multiview.stages.triangulated import check_take
 from multiview.viz.scene import BLOCK, Block, Image, Scene
 
 __all__ = ["RunFolder", "find_run", "open_scene", "open_take"]
@@ -142,7 +143,7 @@ def open_scene(run: RunFolder, capture: Capture | None = None) -> Scene:
             "give the rig they were triangulated with: --rig RIG.yaml",
         )
     if capture is not None:
-        _check(capture, names, len(frames))
+        check_take(capture, names, len(frames))
         rig.check_sizes(capture.sizes_wh)
     pictures = None if capture is None else _pictures(capture)
     return Scene(
@@ -193,12 +194,3 @@ def _blocks(path: Path, table: Path | None, frames: IntArray) -> Iterator[Block]
                 "give the detections that were triangulated: --detections DETECT_DIR",
             )
         yield Block(start=n * BLOCK, points=points, dets=dets)
-
-
-def _check(capture: Capture, names: tuple[str, ...], frames: int) -> None:
-    if capture.names != names or len(capture.frame_ids) != frames:
-        raise InputError(
-            f"the take has cameras {', '.join(capture.names)} and {len(capture.frame_ids)} frame "
-            f"sets, the points {', '.join(names)} and {frames}",
-            "give the take that was detected and triangulated",
-        )
