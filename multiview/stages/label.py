@@ -103,12 +103,11 @@ def run_label(
     }
     given = {"verified": verified, "risk_model": select.risk.model}
     inputs |= {name: file_digest(path) for name, path in given.items() if path is not None}
-    options: dict[str, object] = {"pictures": pictures, "video": video}
+    options: dict[str, object] = {"select": select.model_dump()}
+    options |= {"pictures": pictures, "video": video}
     options |= {"max_false_label_rate": max_false_label_rate}
     options |= {"session": session, "subject": subject, "iteration": iteration}
-    stage = Stage(
-        "label", config.model_dump() | options | {"select": select.model_dump()}, inputs, out, force
-    )
+    stage = Stage("label", config.model_dump() | options, inputs, out, force)
     if stage.done:
         say(f"label: {out} is up to date")
         return out
@@ -142,24 +141,33 @@ def run_label(
     )
     write_samples(samples, stage.work / SAMPLES)
     if pictures:
-        with progress_bar() as progress:
-            wanted = np.asarray(labels.keep.any(-1), np.bool_)
-            write_pictures(capture, wanted, labels.frame_ids, stage.work, progress)
+        _write_pictures(capture, labels, stage.work)
     if video:
         with progress_bar() as progress:
             write_overlays(capture, dets, points, rig, stage.work / "overlay", progress)
     write_image(take_sheet(capture, dets, points, rig), stage.work / "contact_sheet.png")
     figures = _figures(labels)
     stage.finish(figures | selection_figures(selection))
+    _tell(figures, promise_words(selection, max_false_label_rate), out)
+    return out
+
+
+def _write_pictures(capture: Capture, labels: PseudoLabels, folder: Path) -> None:
+    """Write the pictures of which a hand is kept."""
+    wanted = np.asarray(labels.keep.any(-1), np.bool_)
+    with progress_bar() as progress:
+        write_pictures(capture, wanted, labels.frame_ids, folder, progress)
+
+
+def _tell(figures: dict[str, float], promise: str, out: Path) -> None:
     say(
         f"label: {figures['hands']} hands in {figures['pictures']} pictures, "
         f"{figures['only_reprojected']:.0%} of their keypoints from other views "
         f"-> {out / 'coco.json'}"
     )
-    say(f"  {promise_words(selection, max_false_label_rate)}")
+    say(f"  {promise}")
     if not figures["pictures"]:
         say("  no picture shows enough of a selected hand: lower --label.min-keypoints")
-    return out
 
 
 def _figures(labels: PseudoLabels) -> dict[str, float]:
