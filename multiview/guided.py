@@ -26,9 +26,9 @@ from multiview._shapes import F64, present
 from multiview.association import AGREE_BOX, MAX_LOGIT, assign_hands, palm_keypoints
 from multiview.capture import Capture
 from multiview.config import Config
-from multiview.core import Detections, Points3D, Rig
+from multiview.core import Detections, Points3D, Rig, check_made_with
 from multiview.errors import InputError
-from multiview.models.base import U8, Detector, ImageHands
+from multiview.models.base import U8, Detector, ImageHands, whole_hands
 from multiview.prediction import (
     MIN_INSIDE,
     MIN_PX,
@@ -238,23 +238,12 @@ def _look(
 def _crops(detector: Detector, prior: F64, shift: float) -> tuple[F64, F64]:
     """Two rois for each hand, (2, V, F, H, 4), and their distance in pixels, (V, F, H)."""
     *shape, k, _ = prior.shape
-    roi = np.asarray(detector.rois_of(_filled(prior).reshape(-1, k, 2))).reshape(*shape, 4)
+    roi = np.asarray(detector.rois_of(whole_hands(prior).reshape(-1, k, 2))).reshape(*shape, 4)
     angle = roi[..., 3] + np.pi / 4
     step = shift * roi[..., 2:3] * np.stack([np.cos(angle), np.sin(angle)], -1)
     rois = np.stack([roi, roi])
     rois[..., :2] += np.stack([step, -step])
     return rois, 2 * shift * roi[..., 2]
-
-
-def _filled(prior: F64) -> F64:
-    """Put keypoints that no frame of the take has in the middle of those known.
-
-    Rules for crops take whole hands: of a part, they make no crop at all.
-    """
-    known = np.isfinite(prior)
-    count = known.sum(-2, keepdims=True)
-    middle = np.where(known, prior, 0.0).sum(-2, keepdims=True) / np.maximum(count, 1)
-    return np.where(known | (count == 0), prior, middle)
 
 
 def _batches(
@@ -360,11 +349,7 @@ def _check(
     capture: Capture, detector: Detector, dets: Detections, points: Points3D, rig: Rig
 ) -> None:
     """Refuse parts that do not belong together."""
-    if points.rig_digest != rig.digest:
-        raise InputError(
-            f"the 3D points were made with rig {points.rig_digest}, this one is {rig.digest}",
-            "give the rig file that triangulate wrote beside the points",
-        )
+    check_made_with(points, rig, "give the rig file that triangulate wrote beside the points")
     for what, value in (("detections", dets), ("3D points", points)):
         _check_take(capture, what, value)
     names = (detector.skeleton.keypoints, dets.skeleton.keypoints, points.skeleton.keypoints)

@@ -19,6 +19,7 @@ from multiview.core.takes import (
     Points3D,
     PseudoLabels,
     check_made_of,
+    check_made_with,
     side_sign,
 )
 
@@ -40,5 +41,6 @@ __all__ = [
     "RigRecord",
     "Skeleton",
     "check_made_of",
+    "check_made_with",
     "side_sign",
 ]

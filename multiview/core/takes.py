@@ -213,6 +213,15 @@ class Points3D:
         return present(self.xyz_world)
 
 
+def check_made_with(points: Points3D, rig: Rig, next_step: str) -> None:
+    """Refuse points that were made with another rig; see `check_made_of`."""
+    if points.rig_digest != rig.digest:
+        raise InputError(
+            f"the 3D points were made with rig {points.rig_digest}, this one is {rig.digest}",
+            next_step,
+        )
+
+
 def check_made_of(points: Points3D, dets: Detections, rig: Rig, next_step: str) -> None:
     """Refuse points that were made with another rig, or of other detections.
 
@@ -228,11 +237,7 @@ def check_made_of(points: Points3D, dets: Detections, rig: Rig, next_step: str) 
     InputError
         Saying which of both it is.
     """
-    if points.rig_digest != rig.digest:
-        raise InputError(
-            f"the 3D points were made with rig {points.rig_digest}, this one is {rig.digest}",
-            next_step,
-        )
+    check_made_with(points, rig, next_step)
     same = dets.camera_names == points.camera_names
     if not same or not np.array_equal(dets.frame_ids, points.frame_ids):
         raise InputError(

@@ -15,7 +15,7 @@ import numpy as np
 from multiview._shapes import F64, BoolArray
 from multiview.evaluation.keypoints_2d import nearest_hands
 from multiview.geometry.metrics import auc, pck
-from multiview.models.base import U8, Detector
+from multiview.models.base import U8, Detector, whole_hands
 
 __all__ = ["HeldOut", "LabelledPicture", "score_detector"]
 
@@ -94,7 +94,7 @@ def score_detector(detector: Detector, pictures: Iterable[LabelledPicture]) -> H
     crops, errors, points = [], [], []
     for picture in pictures:
         size = _box(picture.xy_px)
-        rois = detector.rois_of(_filled(picture.xy_px))
+        rois = detector.rois_of(whole_hands(picture.xy_px))
         inside = detector.detect(picture.image, rois).xy_px
         found = detector.detect(picture.image).xy_px
         crops.append(_error(inside, picture.xy_px, size))
@@ -113,16 +113,6 @@ def _box(xy: F64) -> F64:
     seen = np.isfinite(xy)
     side = np.where(seen, xy, -np.inf).max(1) - np.where(seen, xy, np.inf).min(1)
     return np.asarray(np.where(seen.any((1, 2)), np.maximum(side.max(-1), 1.0), np.nan))
-
-
-def _filled(xy: F64) -> F64:
-    """Put the middle of the others for keypoints without a label: a crop needs them all."""
-    out = xy.copy()
-    for hand in out:
-        some = np.isfinite(hand).all(-1)
-        if some.any():
-            hand[~some] = hand[some].mean(0)
-    return out
 
 
 def _error(found: F64, truth: F64, size: F64) -> F64:

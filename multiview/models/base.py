@@ -218,3 +218,19 @@ def as_rois(rois: Any) -> F64:
             "a roi is centre x, centre y, side [px], rotation [rad]",
         )
     return array
+
+
+def whole_hands(xy_px: F64) -> F64:
+    """Put keypoints that are missing in the middle of those known.
+
+    Rules for crops take whole hands: of a part, they make no crop at all.
+
+    Parameters
+    ----------
+    xy_px
+        Hands of any number, shape (..., K, 2); those without any keypoint stay NaN.
+    """
+    known = np.isfinite(xy_px)
+    count = known.sum(-2, keepdims=True)
+    middle = np.where(known, xy_px, 0.0).sum(-2, keepdims=True) / np.maximum(count, 1)
+    return np.where(known | (count == 0), xy_px, middle)
