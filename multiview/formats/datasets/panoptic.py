@@ -11,6 +11,7 @@ without distortion. A session is a sequence with one rig.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ import numpy as np
 from multiview._shapes import F64, present
 from multiview.core import Camera, HandSamples, Intrinsics, Pose
 from multiview.errors import InputError
-from multiview.formats.atomic import write_text
 from multiview.formats.datasets.pictures import Pictures
 from multiview.formats.datasets.rows import (
     Loaded,
@@ -32,11 +32,15 @@ from multiview.formats.datasets.rows import (
 )
 from multiview.formats.datasets.space import label_3d, needs_3d
 from multiview.formats.foreign import parsing, read_json
+from multiview.formats.rigs.panoptic_json import (
+    COEFFICIENTS,
+    read_camera,
+    write_panoptic_cameras,
+)
 
 __all__ = ["read_panoptic", "write_panoptic"]
 
 CM = 100.0
-COEFFICIENTS = 5
 SIDES = ("left_hand", "right_hand")
 
 
@@ -67,8 +71,8 @@ def _write_sequence(part: HandSamples, folder: Path, name: str, pictures: Pictur
     for camera, lens in zip(part.camera.tolist(), part.lens.tolist(), strict=True):
         lenses.setdefault(camera, part.cameras[lens])
     numbers = {camera: n for n, camera in enumerate(sorted(lenses))}
-    calibration = {"cameras": [_camera(safe_name(c), lenses[c]) for c in sorted(lenses)]}
-    write_text(folder / name / f"calibration_{name}.json", json.dumps(calibration))
+    cameras = [_in_cm(safe_name(c), lenses[c]) for c in sorted(lenses)]
+    write_panoptic_cameras(cameras, folder / name / f"calibration_{name}.json")
     frames: dict[int, list[int]] = {}
     for n, (frame, camera) in enumerate(
         zip(part.frame_id.tolist(), part.camera.tolist(), strict=True)
@@ -90,18 +94,12 @@ def _fits(camera: Camera) -> bool:
     return lens.model == "brown" and not lens.dist[COEFFICIENTS:].any()
 
 
-def _camera(name: str, camera: Camera) -> dict[str, Any]:
+def _in_cm(name: str, camera: Camera) -> Camera:
+    """Camera of the file: of pictures without distortion where the lens does not fit."""
     lens, pose = camera.intrinsics, camera.cam_from_world
-    dist = lens.dist[:COEFFICIENTS] if _fits(camera) else np.zeros(0)
-    return {
-        "name": name,
-        "type": "hd",
-        "resolution": list(lens.size_wh),
-        "K": lens.K.tolist(),
-        "distCoef": [*dist.tolist(), *[0.0] * (COEFFICIENTS - len(dist))],
-        "R": pose.R.tolist(),
-        "t": (pose.t * CM)[:, None].tolist(),
-    }
+    if not _fits(camera):
+        lens = Intrinsics(K=lens.K, dist=np.zeros(COEFFICIENTS), size_wh=lens.size_wh)
+    return Camera(name=name, intrinsics=lens, cam_from_world=Pose(R=pose.R, t=pose.t * CM))
 
 
 def _people(part: HandSamples, members: list[int], numbers: dict[str, int]) -> list[dict[str, Any]]:
@@ -152,7 +150,7 @@ def read_panoptic(folder: Path) -> Loaded:
         with parsing(path, "CMU Panoptic"):
             # visibility counts the HD cameras, of which alone there are labels
             listed = read_json(path)["cameras"]
-            cameras = [_read_camera(c) for c in listed if c.get("type", "hd") == "hd"]
+            cameras = [_in_metres(read_camera(c)) for c in listed if c.get("type", "hd") == "hd"]
         first = len(rows.cameras)
         rows.cameras += cameras
         shots = {
@@ -170,11 +168,9 @@ def read_panoptic(folder: Path) -> Loaded:
     return rows.loaded()
 
 
-def _read_camera(data: dict[str, Any]) -> Camera:
-    width, height = data["resolution"]
-    lens = Intrinsics(K=np.array(data["K"]), dist=data["distCoef"], size_wh=(width, height))
-    pose = Pose(R=np.array(data["R"]), t=np.array(data["t"], np.float64).ravel() / CM)
-    return Camera(name=str(data["name"]), intrinsics=lens, cam_from_world=pose)
+def _in_metres(camera: Camera) -> Camera:
+    pose = camera.cam_from_world
+    return replace(camera, cam_from_world=Pose(R=pose.R, t=pose.t / CM))
 
 
 def _read_hand(data: dict[str, Any], where: str) -> tuple[F64, F64, list[set[int]]]:

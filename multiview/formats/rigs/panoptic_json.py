@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,18 @@ from multiview.formats.atomic import write_text
 from multiview.formats.foreign import parsing, read_json
 from multiview.formats.rigs.lens import brown_coefficients
 
-__all__ = ["panoptic_camera", "read_panoptic_rig", "write_panoptic_rig"]
+__all__ = [
+    "COEFFICIENTS",
+    "read_camera",
+    "read_panoptic_rig",
+    "write_panoptic_cameras",
+    "write_panoptic_rig",
+]
 
 COEFFICIENTS = 5
 
 
-def panoptic_camera(camera: Camera) -> dict[str, Any]:
+def _entry(camera: Camera) -> dict[str, Any]:
     """One entry of ``cameras``; lengths as they are."""
     lens, pose = camera.intrinsics, camera.cam_from_world
     return {
@@ -35,7 +42,12 @@ def panoptic_camera(camera: Camera) -> dict[str, Any]:
 
 def write_panoptic_rig(rig: Rig, path: Path) -> Path:
     """Write the calibration of a sequence, centimetres."""
-    return write_text(path, json.dumps({"cameras": [panoptic_camera(c) for c in rig.cameras]}))
+    return write_panoptic_cameras(rig.cameras, path)
+
+
+def write_panoptic_cameras(cameras: Sequence[Camera], path: Path) -> Path:
+    """Write cameras whose lengths are centimetres."""
+    return write_text(path, json.dumps({"cameras": [_entry(c) for c in cameras]}))
 
 
 def read_panoptic_rig(path: Path) -> Rig:
@@ -50,11 +62,12 @@ def read_panoptic_rig(path: Path) -> Rig:
     with parsing(path, "CMU Panoptic"):
         if not isinstance(data, dict) or not data.get("cameras"):
             raise InputError(f"{path}: lists no cameras", "give calibration_<sequence>.json")
-        cameras = tuple(_camera(c) for c in data["cameras"])
+        cameras = tuple(read_camera(c) for c in data["cameras"])
     return Rig(cameras=cameras, unit="cm", about=f"converted from {path.name} (CMU Panoptic)")
 
 
-def _camera(data: dict[str, Any]) -> Camera:
+def read_camera(data: dict[str, Any]) -> Camera:
+    """Make a camera of an entry of ``cameras``; lengths as they are."""
     width, height = data["resolution"]
     lens = Intrinsics(
         K=np.array(data["K"]), dist=np.array(data["distCoef"]), size_wh=(width, height)
