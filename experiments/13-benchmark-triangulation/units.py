@@ -18,8 +18,8 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "06-guided-pass"))  # its run, not ours
 
+from bench_scene import load, rig_of  # noqa: E402
 from run import cached, hand_slots, read_truth  # noqa: E402
-from worker import load, rig_of  # noqa: E402
 
 import multiview as mv  # noqa: E402
 from multiview.association import assign_hands  # noqa: E402

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import threading
@@ -11,9 +10,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
+from bench_scene import load, rig_of
 from scipy.stats import chi2
 
-from multiview.core import Camera, Intrinsics, Pose, Rig
+from multiview.core import Rig
 from multiview.geometry.robust import RobustPoints, Search, triangulate_points
 from multiview.geometry.stream import PointArrays, triangulate_blocks
 
@@ -25,32 +25,6 @@ CURVE_FRAMES = 200
 SEEDS = (0, 1, 2)
 # Frames of the take that --scale repeats, and points of one block on disk.
 SCALE_FRAMES = 2000
-
-
-def load(path: str) -> ModuleType:
-    """Import the bench from its file."""
-    spec = importlib.util.spec_from_file_location("bench", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def rig_of(scene: SimpleNamespace) -> Rig:
-    """The scene's cameras as ours."""
-    return Rig(
-        cameras=tuple(
-            Camera(
-                name=f"c{v}",
-                intrinsics=Intrinsics(
-                    K=scene.K[v], dist=scene.dist[v], size_wh=tuple(map(int, scene.size))
-                ),
-                cam_from_world=Pose(R=scene.R[v], t=scene.tvec[v]),
-            )
-            for v in range(scene.V)
-        )
-    )
 
 
 def triangulate(scene: SimpleNamespace, rig: Rig, confidences: bool) -> RobustPoints:

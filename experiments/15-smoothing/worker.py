@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import resource
 import sys
@@ -13,23 +12,17 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 from scipy.stats import chi2
 
-from multiview.core import HAND_21, Camera, Detections, Intrinsics, Points3D, Pose, Rig
+from multiview.core import HAND_21, Detections, Points3D
 from multiview.smoothing.config import SmoothingConfig
 from multiview.smoothing.live import LiveSmoother
 from multiview.smoothing.take import smooth_with_report
 from multiview.triangulation import TriangulationConfig, triangulate
 
+# another experiment reads the same scenes
+sys.path.append(str(Path(__file__).resolve().parents[1] / "13-benchmark-triangulation"))
+from bench_scene import load, rig_of
+
 FPS = 30.0
-
-
-def load(path: str) -> ModuleType:
-    """Import the bench from its file."""
-    spec = importlib.util.spec_from_file_location("bench", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def make(bench: ModuleType, views: int, frames: int, seed: int) -> SimpleNamespace:
@@ -62,20 +55,6 @@ def fast(bench: ModuleType, scene: SimpleNamespace) -> None:
     shift = [bench.project(*c, moved) - bench.project(*c, scene.X) for c in cameras]
     scene.uv, scene.X = scene.uv + np.stack(shift), moved
     scene.flick, scene.impact = flick, impact
-
-
-def rig_of(scene: SimpleNamespace) -> Rig:
-    """The scene's cameras as ours."""
-    size = (int(scene.size[0]), int(scene.size[1]))
-    lenses = [
-        Intrinsics(K=K, dist=d, size_wh=size) for K, d in zip(scene.K, scene.dist, strict=True)
-    ]
-    poses = [Pose(R=R, t=t) for R, t in zip(scene.R, scene.tvec, strict=True)]
-    cameras = [
-        Camera(name=f"c{v}", intrinsics=lens, cam_from_world=pose)
-        for v, (lens, pose) in enumerate(zip(lenses, poses, strict=True))
-    ]
-    return Rig(cameras=tuple(cameras))
 
 
 def detections(scene: SimpleNamespace) -> Detections:
