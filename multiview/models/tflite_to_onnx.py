@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview.errors import InputError, ModelError
-from multiview.models.card import WeightFile, load_card
+from multiview.errors import ModelError
+from multiview.models.card import load_card
+from multiview.models.tflite_source import read_tflite
 
 try:
     import onnx  # type: ignore[import-not-found,unused-ignore]
@@ -363,32 +363,6 @@ def _rename(nodes: Sequence[onnx.NodeProto], names: dict[str, str]) -> None:
     for node in nodes:
         node.input[:] = [names.get(n, n) for n in node.input]
         node.output[:] = [names.get(n, n) for n in node.output]
-
-
-def read_tflite(source: Path, weights: WeightFile) -> bytes:
-    """Find a network's TFLite file in a wheel or folder and check its sha256.
-
-    Raises
-    ------
-    InputError
-        If it is not there.
-    ModelError
-        If it is another file of that name (another MediaPipe version, a broken download).
-    """
-    path = weights.source
-    if source.is_dir():
-        found = sorted(source.rglob(Path(path).name))
-        data = found[0].read_bytes() if found else None
-    elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as wheel:
-            data = wheel.read(path) if path in wheel.namelist() else None
-    else:
-        raise InputError(f"{source} is neither a folder nor a wheel; pass mediapipe-0.10.21-*.whl")
-    if data is None:
-        raise InputError(f"{source} holds no {path}; pass mediapipe-0.10.21-*.whl")
-    if hashlib.sha256(data).hexdigest() != weights.source_sha256:
-        raise ModelError(f"{path} in {source} is not the one of mediapipe 0.10.21")
-    return data
 
 
 def main(source: str, target: str) -> None:

@@ -32,21 +32,10 @@ def draw(xy, size_wh, radius=RADIUS):
     return np.rint(image).astype(np.uint8)
 
 
-def net(
-    count=21,
-    size_hw=(96, 96),
-    *,
-    grid="half_pixel",
-    simcc=False,
-    batch="N",
-    channels="RGB",
-    background=None,
-    right_only=False,
-):
-    """Build the network as an ONNX model; input 0 to 1."""
+def _maps(count, grid, channels):
+    """Nodes and weights that end in a map of every dot, ``maps0``."""
     colours = COLOURS[:count] / 255
     colours = colours if channels == "RGB" else colours[:, ::-1]
-    height, width = (n // STRIDE for n in size_hw)
     # distance in L1: |x - c| is relu(x - c) + relu(c - x)
     sign = np.repeat([1.0, -1.0], 3)
     first = np.tile(np.vstack([np.eye(3), -np.eye(3)]), (count, 1))
@@ -72,6 +61,46 @@ def net(
             "Conv", ["found", "w3"], ["maps0"], strides=[STRIDE] * 2, pads=[half] * 4, group=count
         ),
     ]
+    return nodes, weights
+
+
+def _model(nodes, weights, outputs, input_shape):
+    """Put the graph together and check it."""
+    kinds = {"shape": np.int64}
+    initializers = [
+        numpy_helper.from_array(np.ascontiguousarray(v, kinds.get(n, np.float32)), n)
+        for n, v in weights.items()
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "dots",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, input_shape)],
+        [
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, [input_shape[0], *s])
+            for n, s in outputs.items()
+        ],
+        initializers,
+    )
+    opset = [helper.make_opsetid("", 13)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    onnx.checker.check_model(model)
+    return model
+
+
+def net(
+    count=21,
+    size_hw=(96, 96),
+    *,
+    grid="half_pixel",
+    simcc=False,
+    batch="N",
+    channels="RGB",
+    background=None,
+    right_only=False,
+):
+    """Build the network as an ONNX model; input 0 to 1."""
+    height, width = (n // STRIDE for n in size_hw)
+    nodes, weights = _maps(count, grid, channels)
     last = "maps0"
     if right_only:
         weights["side"] = np.tile(np.arange(width) >= width / 2, (1, count, height, 1)) * 1.0
@@ -85,7 +114,7 @@ def net(
         nodes.append(helper.make_node("Conv", [last, "w4", "b4"], ["with_background"]))
         last = "with_background"
     if batch == 1:
-        shape = np.array([1, total, height, width], np.int64)
+        weights["shape"] = np.array([1, total, height, width])
         nodes.append(helper.make_node("Reshape", [last, "shape"], ["fixed"]))
         last = "fixed"
     if simcc:
@@ -97,25 +126,7 @@ def net(
     else:
         nodes.append(helper.make_node("Identity", [last], ["maps"]))
         outputs = {"maps": [total, height, width]}
-    initializers = [
-        numpy_helper.from_array(np.ascontiguousarray(v, np.float32), n) for n, v in weights.items()
-    ]
-    if batch == 1:
-        initializers.append(numpy_helper.from_array(shape, "shape"))
-    graph = helper.make_graph(
-        nodes,
-        "dots",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, *size_hw])],
-        [
-            helper.make_tensor_value_info(n, TensorProto.FLOAT, [batch, *s])
-            for n, s in outputs.items()
-        ],
-        initializers,
-    )
-    opset = [helper.make_opsetid("", 13)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
-    onnx.checker.check_model(model)
-    return model
+    return _model(nodes, weights, outputs, [batch, 3, *size_hw])
 
 
 def card_fields(data, *, count=21, size_hw=(96, 96), simcc=False, **more):
