@@ -68,6 +68,7 @@ def run_bootstrap(
     for take in config.takes:
         _check_take(take)
     loop = _Loop(config, out, review, force)
+    loop.begin()
     for number in range(1, config.rounds + 1):
         waiting = loop.run_round(number)
         if waiting is not None:
@@ -84,9 +85,17 @@ class _Loop:
 
     def __init__(self, config: LoopConfig, out: Path, review: bool, force: bool) -> None:
         self.config, self.out, self.review, self.force = config, out, review, force
-        self.cards = [self._first_detector()]
-        self.held = [self._score(0, self.cards[0])]
+        self.cards: list[str] = []
+        self.held: list[HeldOut] = []
+
+    def begin(self) -> None:
+        """Score the first detector, trained on the start set if that is asked for."""
+        self._add(0, self._first_detector())
         self.report()
+
+    def _add(self, number: int, card: str) -> None:
+        self.cards.append(card)
+        self.held.append(self._score(number, card))
 
     @property
     def scores(self) -> list[float]:
@@ -103,14 +112,12 @@ class _Loop:
         folder = self.folder(number)
         labels = [self._label(take, folder / take.name, number) for take in self.config.takes]
         if self.review:
-            for take, made in zip(self.config.takes, labels, strict=True):
-                write_review(_open(take), made)
+            for made in labels:
+                write_review(made)
             waiting = awaited_verdicts(labels)
             if waiting:
                 return waiting[0]
-        card = self._train(folder, labels, f"round-{number}")
-        self.cards.append(card)
-        self.held.append(self._score(number, card))
+        self._add(number, self._train(folder, labels, f"round-{number}"))
         sheet = folder / "changes.jpg"
         if not sheet.exists():
             changes_sheet(self.held[-2], self.held[-1], self.config.held_out, sheet)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from multiview.capture import Capture
 from multiview.core import HandSamples
 from multiview.errors import InputError
 from multiview.formats.atomic import write_text
@@ -39,13 +38,11 @@ def verdict_file(labels: Path) -> Path:
     return labels.with_name(f"{labels.name}.review") / "verdicts.csv"
 
 
-def write_review(capture: Capture, labels: Path) -> Path:
+def write_review(labels: Path) -> Path:
     """Draw a montage for every labelled frame, and a table without verdicts; never over verdicts.
 
     Parameters
     ----------
-    capture
-        The take.
     labels
         Folder of `multiview label`.
 

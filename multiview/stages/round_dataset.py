@@ -66,8 +66,8 @@ def run_round_dataset(
     InputError
         If nothing is left, or ``out`` was made of something else.
     """
-    parts = [_digest(folder) for folder in labels]
-    parts += [] if start is None else [load_dataset(start).identity]
+    given = [] if start is None else [load_dataset(start)]
+    parts = [*(_digest(folder) for folder in labels), *(data.identity for data in given)]
     made_from = " ".join(parts)
     about = out / MANIFEST
     if about.exists():
@@ -80,7 +80,7 @@ def run_round_dataset(
     else:
         same = False
     if not same:
-        samples, pictures = join([_kept(f) for f in labels] + _start(start))
+        samples, pictures = join([*map(_kept, labels), *map(_as_start, given)])
         if not len(samples):
             raise InputError(
                 f"{out}: a person rejected every label", "film more, or label with other options"
@@ -138,14 +138,11 @@ def _kept(folder: Path) -> Dataset:
     return replace(data, samples=samples.take(np.flatnonzero(keep)))
 
 
-def _start(path: Path | None) -> list[Dataset]:
-    """Read the start set as round 0, without what it holds back for tests."""
-    if path is None:
-        return []
-    data = load_dataset(path)
+def _as_start(data: Dataset) -> Dataset:
+    """Make a dataset round 0, without what it holds back for tests."""
     samples = data.samples.take(np.flatnonzero(data.samples.split != "test"))
     session = np.where(samples.session == "", START, np.char.add(f"{START}-", samples.session))
-    return [replace(data, samples=replace(samples, session=session, round=samples.round * 0))]
+    return replace(data, samples=replace(samples, session=session, round=samples.round * 0))
 
 
 def _digest(folder: Path) -> str:
