@@ -42,3 +42,28 @@ for color, v in zip(("C0", "C1", "C2"), (4, 8, 31), strict=True):
 axes[3].set(xlabel="share of wrong detections", ylabel="within 5 mm, of all", ylim=(0, 1.02))
 axes[3].legend(fontsize=7)
 figure.savefig(folder / "curves.png", dpi=80)
+
+if records.get("together"):
+    kinds = tuple(dict.fromkeys(r["kind"] for r in records["together"]))
+    figure, axes = plt.subplots(2, len(kinds), figsize=(5 * len(kinds), 7), layout="constrained")
+    shown = (("recall5", "within 5 mm, of all"), ("false_labels", "labels over 20 mm off"))
+    styles = {"repair": "-", "no repair": "--", "whole fingers": ":"}
+    for column, kind in zip(axes.T, kinds, strict=True):
+        for axis, (name, label) in zip(column, shown, strict=True):
+            for color, v in zip(("C0", "C1", "C2"), (4, 8, 31), strict=True):
+                for way, style in styles.items():
+                    some = [
+                        r
+                        for r in records["together"]
+                        if (r["kind"], r["views"], r["way"]) == (kind, v, way)
+                    ]
+                    axis.plot(
+                        [r["rate"] for r in some],
+                        [r[name] for r in some],
+                        style,
+                        color=color,
+                        label=f"{v} views, {way}",
+                    )
+            axis.set(xlabel=f"share {kind}", ylabel=label)
+    axes[0, 0].legend(fontsize=7)
+    figure.savefig(folder / "together.png", dpi=80)

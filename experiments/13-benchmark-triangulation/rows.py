@@ -54,10 +54,27 @@ def page(kept: dict[str, list[dict[str, Any]]], machine: str) -> str:
     lines += ["", "Ellipsoids of ours: " + _coverage(records) + ".", ""]
     if kept.get("curves"):
         lines += _curve_table(kept["curves"])
+    if kept.get("together"):
+        lines += ["", *_together_table(kept["together"])]
     if kept.get("scale"):
         lines += ["", *_scale_table(kept["scale"])]
     lines += ["", "Versions: " + _versions(records) + "."]
     return "\n".join(lines) + "\n"
+
+
+def _together_table(found: list[dict[str, Any]]) -> list[str]:
+    out = [
+        "| errors | views | share | way | median mm | 95 % mm | within 5 mm | voted points > 20 mm "
+        "| labels | labels > 20 mm |",
+        "| --- | ---: | ---: | --- | " + "---: | " * 6,
+    ]
+    for r in found:
+        out.append(
+            f"| {r['kind']} | {r['views']} | {r['rate']:.0%} | {r['way']} | {r['median']:.2f} | "
+            f"{r['p95']:.1f} | {r['recall5']:.3f} | {r['false']:.3%} | {r['labels']:.3f} | "
+            f"{r['false_labels']:.3%} |"
+        )
+    return out
 
 
 def _scale_table(scale: list[dict[str, Any]]) -> list[str]:

@@ -26,6 +26,12 @@ RECIPES = {
     "tri-aniposelib-torch": Recipe(("aniposelib-pytorch==1.0.0",), extra=("numpy", OPENCV_4)),
     "tri-pycolmap": Recipe(("pycolmap==4.2.1", "numpy", OPENCV)),
     "tri-caliscope": Recipe(("caliscope==0.11.8",)),
+    "tri-pose2sim": Recipe(("pose2sim==0.10.49",)),
+    "tri-freemocap": Recipe(  # without its trackers and windows
+        alone=("freemocap==1.8.2",),
+        extra=("aniposelib==0.8.0", "tabulate", "pydantic", "pandas", "toml", "tqdm", OPENCV_4),
+    ),
+    "tri-pyba": Recipe(("nely-pyba==0.13.1",)),
     "tri-mavis": Recipe(("mavis-track==0.1.0",), extra=("numpy", OPENCV_4)),
     "tri-pymvg": Recipe(("pymvg==2.1.0",), extra=("numpy", OPENCV_4)),
 }
@@ -39,9 +45,15 @@ PEERS = [
     ("aniposelib-torch", "tri-aniposelib-torch", ("robust msac tau6", "robust reject")),
     ("pycolmap", "tri-pycolmap", ("estimate_triangulation 2deg", "estimate_triangulation tau6")),
     ("caliscope", "tri-caliscope", ("ImagePoints.triangulate",)),
+    ("pose2sim", "tri-pose2sim", ("best_cameras thr15", "best_cameras tau6")),
+    ("freemocap", "tri-freemocap", ("triangulate", "outlier_rejection")),
+    ("pyba", "tri-pyba", ("triangulate",)),
     ("mavis", "tri-mavis", ("ransac", "ransac tau6")),
     ("pymvg", "tri-pymvg", ("find3d",)),
 ]
+# On no package index: its checkout, if there is one.
+EASYMOCAP = "MULTIVIEW_EASYMOCAP"
+EASYMOCAP_METHODS = ("batch_triangulate", "iterative_triangulate", "iterative_triangulate tau6")
 LIMITS = ("oracle ML (GN)", "oracle DLT numba", "ref MSAC numba tau6")
 OURS = ("keypoint", "keypoint, no confidences")
 VIEWS = (4, 8, 31)
@@ -82,6 +94,8 @@ def main() -> None:
             kept[part].sort(key=lambda r: int(r["scene"].split("_")[0][1:]))
         elif part == "curves":
             kept[part] = _curves(ours, bench, cache)
+        elif part == "together":
+            kept[part] = _together(ours, bench, cache)
         else:
             kept[part] = _scale(ours, bench, cache)
         path.write_text(json.dumps(kept))
@@ -109,12 +123,29 @@ def _peers(
             made = prepare(environment, cache)
             for name in methods:
                 records.append(_peer(made, bench, scene, peer, name, cache, args))
+        records += _easymocap(bench, scene, cache, args)
     return records
+
+
+def _easymocap(
+    bench: Path, scene: Path, cache: Path, args: argparse.Namespace
+) -> list[dict[str, object]]:
+    source = os.environ.get(EASYMOCAP)
+    if args.only and "easymocap" not in args.only.split(","):
+        return []
+    if not source:
+        blank = {"peer": "easymocap", "method": "iterative_triangulate", "scene": scene.stem}
+        return [blank | {"status": f"not packaged: set {EASYMOCAP} to a checkout"}]
+    made, more = prepare("tri-plain", cache), ("--src", source)
+    return [
+        _peer(made, bench, scene, "easymocap", name, cache, args, more)
+        for name in EASYMOCAP_METHODS
+    ]
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", default="peers,curves,scale", help="what to run anew")
+    parser.add_argument("--parts", default="peers,curves,together,scale", help="what to run anew")
     parser.add_argument("--only", help="comma list of peers; default all")
     parser.add_argument("--views", default=",".join(map(str, VIEWS)), help="scenes")
     parser.add_argument("--frames", type=int, default=1000)
@@ -158,6 +189,7 @@ def _peer(
     method: str,
     cache: Path,
     args: argparse.Namespace,
+    more: tuple[str, ...] = (),
 ) -> dict[str, object]:
     blank: dict[str, object] = {"peer": peer, "method": method, "scene": scene.stem}
     if made.error:
@@ -165,7 +197,7 @@ def _peer(
     out = cache / "one.json"
     out.unlink(missing_ok=True)
     given = ["_one", peer, method, "--scene", str(scene), "--json", str(out)]
-    command = [made.python, str(bench), *given, "--budget", str(args.budget)]
+    command = [made.python, str(bench), *given, "--budget", str(args.budget), *more]
     error, peak = _run(command, args.limit)
     record = json.loads(out.read_text()) if out.exists() else {}
     record = blank | record | {"status": error, "peak_mb": peak, "versions": made.versions}
@@ -193,6 +225,15 @@ def _curves(ours: Environment, bench: Path, cache: Path) -> list[dict[str, float
     error, _ = _run(worker, 1800)
     if error:
         print(f"curves: {error}")
+        return []
+    return list(json.loads(out.read_text()))
+
+
+def _together(ours: Environment, bench: Path, cache: Path) -> list[dict[str, object]]:
+    out = cache / "together.json"
+    error, _ = _run([ours.python, str(HERE / "together.py"), str(bench), str(out)], 3600)
+    if error:
+        print(f"together: {error}")
         return []
     return list(json.loads(out.read_text()))
 

@@ -48,11 +48,19 @@ class Case:
     truth: np.ndarray  # (F, K, 3)
 
 
-def fingers_wrong(bench: ModuleType, views: int, seed: int, kind: str) -> Case:
+def fingers_wrong(
+    bench: ModuleType,
+    views: int,
+    seed: int,
+    kind: str,
+    *,
+    rate: float = WRONG,
+    frames: int = FRAMES,
+) -> Case:
     """Whole fingers wrong in 40 % of the views: carried off together, or read as another finger."""
-    data = bench.generate(views, FRAMES, seed)
+    data = bench.generate(views, frames, seed)
     R = np.stack([bench.rodrigues(r) for r in data["rvec"]])
-    scene = SimpleNamespace(**data, R=R, V=views, T=FRAMES)
+    scene = SimpleNamespace(**data, R=R, V=views, T=frames)
     rng = np.random.default_rng([seed, views, len(kind)])
     uv = np.stack(
         [
@@ -62,7 +70,7 @@ def fingers_wrong(bench: ModuleType, views: int, seed: int, kind: str) -> Case:
     )
     groups = [list(g) for g in HAND_21.groups.values() if len(g) > 1]
     out = uv.copy()
-    wrong = rng.random((views, FRAMES, len(groups))) < WRONG
+    wrong = rng.random((views, frames, len(groups))) < rate
     far, way = rng.uniform(20, 300, wrong.shape), rng.uniform(0, 2 * np.pi, wrong.shape)
     off = far[..., None] * np.stack([np.cos(way), np.sin(way)], -1)
     other = (np.arange(len(groups)) + rng.integers(1, len(groups), wrong.shape)) % len(groups)
@@ -74,11 +82,11 @@ def fingers_wrong(bench: ModuleType, views: int, seed: int, kind: str) -> Case:
             moved = np.take_along_axis(uv, index[..., None], axis=2)
         out[:, :, members] = np.where(wrong[:, :, g, None, None], moved, uv[:, :, members])
     out += rng.normal(0, bench.SIGMA, out.shape)
-    gone = rng.random((views, FRAMES)) < 0.1
+    gone = rng.random((views, frames)) < 0.1
     # a network that reads a finger wrong does not know: confidences say little
     conf = np.where(gone[..., None], 0.0, rng.beta(5, 2, out.shape[:3]))
     scene.uv = np.where(gone[..., None, None], np.nan, out)
-    return case_of(f"{views} views, 40 % of fingers {kind}", scene, conf)
+    return case_of(f"{views} views, {100 * rate:.0f} % of fingers {kind}", scene, conf)
 
 
 def independent(bench: ModuleType, views: int, seed: int) -> Case:
