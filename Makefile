@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-train check clean
+.PHONY: demo test test-train check docs clean
 
 demo: .venv/installed
 	$(BIN)/multiview demo --out out/demo --force
@@ -21,6 +21,10 @@ check: .venv/installed-check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation site, in out/docs/site. Needs no network; a broken link is an error.
+docs: .venv/installed-docs
+	$(BIN)/python docs/site.py
+
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "multiview needs Python 3.11 or newer: make PYTHON=python3.11"'
 	$(PYTHON) -m venv .venv
@@ -35,6 +39,10 @@ check: .venv/installed-check
 
 .venv/installed-check: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --editable '.[check]'
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 .venv/installed-train: .venv/installed-test
