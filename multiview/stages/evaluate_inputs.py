@@ -247,7 +247,12 @@ def read_truth_of(path: Path, rig: Path | None = None) -> Truth:
     """
     cameras = read_rig(rig) if rig else None
     if path.suffix.lower() != NPZ:
-        labels = read_precomputed(path)
+        try:
+            labels = read_precomputed(path)
+        except InputError as error:
+            # the reader's own advice names options that this verb does not have
+            ways = "give an npz with xyz_world (F, H, K, 3) in m, a detections table or COCO labels"
+            raise InputError(f"--truth {error.what}", ways) from None
         return Truth(path=path, labels=labels, rig=cameras)
     xyz = read_truth(path)
     try:
