@@ -18,9 +18,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "out" / "docs" / "pages"
-FIRST = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "calib/README.md", "experiments/README.md")
+FIRST = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "calib/README.md")
+FIRST += ("experiments/README.md", "docs/site.css")
 # Wide enough for the longest option, narrow enough for the page.
-COLUMNS = "100"
+COLUMNS = "92"
 
 
 def links(page: Path) -> list[Path]:
@@ -96,6 +97,15 @@ def write_python_page() -> None:
     (PAGES / "docs" / "api.md").write_text("\n".join(lines), encoding="utf-8")
 
 
+def from_elsewhere(site: Path) -> list[str]:
+    """Addresses that a reader's browser would fetch from another server."""
+    kinds = r"<(?:script|img|iframe|link|source)\b[^>]*?(?:src|href)=\"?((?:https?:)?//[^\s\">]+)"
+    pages = [p.read_text(encoding="utf-8") for p in site.rglob("*.html")]
+    styles = [p.read_text(encoding="utf-8") for p in site.rglob("*.css")]
+    found = {a for page in pages for a in re.findall(kinds, page)}
+    return sorted(found | {a for s in styles for a in re.findall(r"url\(['\"]?(https?:[^)]+)", s)})
+
+
 def main() -> None:
     """Build the site; end with an error where a link or a docstring is broken."""
     os.chdir(ROOT)
@@ -106,7 +116,9 @@ def main() -> None:
     from mkdocs.__main__ import cli
 
     # not --quiet: it would hide warnings from --strict too
-    cli(["build", "--strict", *sys.argv[1:]])
+    cli.main(["build", "--strict", *sys.argv[1:]], standalone_mode=False)
+    if fetched := from_elsewhere(ROOT / "out" / "docs" / "site"):
+        sys.exit(f"pages would fetch from elsewhere: {', '.join(fetched)}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ A comment before a block says what is special about it::
 
     <!-- file: run.yaml -->            the block is that file, in the page's folder
     <!-- not run: needs torch -->      its commands are parsed only, Python is compiled only
+
+Commands that open a window or serve a page until they are stopped are parsed only, everywhere.
 """
 
 from __future__ import annotations
@@ -96,11 +98,23 @@ def run(block: Block, namespace: dict[str, object]) -> None:
             run_command(words, block.where)
 
 
+def waits(words: list[str]) -> bool:
+    """Whether a command goes on until someone closes it."""
+    return words[1] == "review" or (words[1] == "view" and not {"--html", "--no-show"} & {*words})
+
+
 def run_command(words: list[str], where: str) -> None:
     if words[0] == "cd":
         os.chdir(words[1])
         return
     assert words[0] == "multiview", f"{where}: the tests cannot run {words[0]!r}: mark the block"
+    if waits(words):
+        parse_command(words, where)
+    else:
+        call(words, where)
+
+
+def call(words: list[str], where: str) -> None:
     try:
         code = cli.main(words[1:])
     except SystemExit as end:
@@ -108,21 +122,27 @@ def run_command(words: list[str], where: str) -> None:
     assert code == 0, f"{where}: exit code {code} of: {shlex.join(words)}"
 
 
-def parse(block: Block, patch: pytest.MonkeyPatch) -> None:
+def parse(block: Block) -> None:
     """Check what can be checked of a block that is not run."""
     if block.language == "python":
         compile(block.body, block.where, "exec")
-        return
-    for verb in VERBS.values():
-        patch.setattr(verb, "run", lambda self: 0)
-    for words in commands(block.body):
-        check_command(words, block.where)
+    elif block.language == "sh":
+        for words in commands(block.body):
+            check_command(words, block.where)
+
+
+def parse_command(words: list[str], where: str) -> None:
+    """Let our own parser read a command, and go no further."""
+    with pytest.MonkeyPatch.context() as patch:
+        for verb in VERBS.values():
+            patch.setattr(verb, "run", lambda self: 0)
+        call(words, where)
 
 
 def check_command(words: list[str], where: str) -> None:
     """Parse a command of ours by its own parser; of make and pip see that the name exists."""
     if words[0] == "multiview":
-        run_command(words, where)
+        parse_command(words, where)
     elif words[0] == "make":
         targets = re.findall(r"^(\S+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert set(words[1:]) <= set(targets), f"{where}: no such target: {words}"
@@ -142,6 +162,5 @@ def run_page(page: Path, folder: Path) -> None:
                 continue
             if block.runs:
                 run(block, namespace)
-                continue
-            with pytest.MonkeyPatch.context() as patch:
-                parse(block, patch)
+            else:
+                parse(block)

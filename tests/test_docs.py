@@ -139,11 +139,12 @@ def test_options_named_in_the_text_exist(capsys, monkeypatch):
         "<!-- not run: a GPU -->\n```sh\nmultiview train labels --archi light --out m\n```\n",
         "<!-- not run: pip -->\n```sh\npip install 'multiview-bootstrapping[trian]'\n```\n",
         "<!-- not run: make -->\n```sh\nmake dmeo\n```\n",
+        "```sh\nmultiview view out/demo --colour finger\n```\n",
         "```python\nimport multiview as mv\n\nassert mv.no_such_name\n```\n",
     ],
 )
-def test_wrong_blocks_are_found(wrong, tmp_path, monkeypatch):
+def test_wrong_blocks_are_found(wrong, tmp_path):
     (tmp_path / "page.md").write_text(wrong, encoding="utf-8")
     (block,) = blocks(tmp_path / "page.md")
     with pytest.raises((AssertionError, AttributeError)):
-        run(block, {}) if block.runs else parse(block, monkeypatch)
+        run(block, {}) if block.runs else parse(block)
