@@ -20,6 +20,7 @@ from multiview.train.crops import CropSet
 from multiview.train.design import Design
 from multiview.train.graph_net import GraphNet
 from multiview.train.loss import Targets, landmark_loss, maps_loss
+from multiview.train.memory import keep_freed_memory
 from multiview.train.schedule import ema_decay, learning_rate, mix_into
 from multiview.train.validate import Score, validate
 
@@ -88,6 +89,7 @@ class Trainer:
         *,
         keypoints: tuple[str, ...] = (),
     ) -> None:
+        keep_freed_memory()
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
