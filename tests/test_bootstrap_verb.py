@@ -229,6 +229,11 @@ def write(path, rows):
         ({"detector": "start"}, "needs a start set"),
         ({"trainer": "true {dataset}"}, "{out}"),
         ({"takes": []}, "takes"),
+        ({"train_finder": True, "train": {"arch": "light"}}, "train_finder goes with"),
+        (
+            {"train_finder": True, "trainer": None, "finder": {"arch": "cpm"}},
+            "what finds hands is palm",
+        ),
     ],
 )
 def test_bad_plans_are_refused_before_anything_is_done(footage, tmp_path, changed, expected):

@@ -24,7 +24,8 @@ class Design:
     learnt
         Tensors that the loss looks at, in the order of the loss.
     loss
-        Which loss: `cross_entropy` and `mse` look at maps, `landmarks` at MediaPipe's outputs.
+        Which loss: `cross_entropy` and `mse` look at maps, `landmarks` and `palms` at
+        MediaPipe's outputs.
     input, crop
         As on the card.
     keypoints
@@ -40,7 +41,7 @@ class Design:
     model: Any
     outputs: tuple[str, ...]
     learnt: tuple[str, ...]
-    loss: Literal["cross_entropy", "mse", "landmarks"]
+    loss: Literal["cross_entropy", "mse", "landmarks", "palms"]
     input: InputSpec
     crop: CropSpec
     keypoints: int
@@ -60,6 +61,16 @@ class Design:
         """Whether crops follow MediaPipe's rule and the outputs are coordinates."""
         return self.loss == "landmarks"
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the loss also looks at what the original network says."""
+        return self.loss in {"landmarks", "palms"}
+
+    @property
+    def part(self) -> str:
+        """Key of the network among the weights of its card."""
+        return {"landmarks": "hand", "palms": "palm"}.get(self.loss, "maps")
+
 
 def build_design(config: TrainConfig, keypoints: int = 21) -> Design:
     """Build the architecture that a configuration names.
@@ -77,6 +88,10 @@ def build_design(config: TrainConfig, keypoints: int = 21) -> Design:
         from multiview.train.light import light_design
 
         return light_design(config.light, keypoints, config.seed)
+    if config.arch == "palm":
+        from multiview.train.palm import palm_design
+
+        return palm_design(config.palm, keypoints)
     from multiview.train.landmark import landmark_design
 
     return landmark_design(config.mediapipe, keypoints, config.seed)
