@@ -1,32 +1,33 @@
 """Train the palm network, and see which hands of other people are found; see README.md.
 
 ``python palm.py measure`` prints what the constants of `multiview.train.palm` rest on;
-``python palm.py train [--data train12] [--steps 100] [--out FOLDER]`` trains and scores.
+``python palm.py train [--data train12] [--steps 24] [--out FOLDER]`` trains and scores.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
+import torch
 from data import rendered
 
 from multiview.images import read_image
 from multiview.models._crops import blob, letterbox, sample
 from multiview.models.card import ModelCard, load_card
-from multiview.models.mediapipe import next_rois
 from multiview.models.mediapipe_palm import GRIDS, INPUT_SIZE, OUTPUTS, anchors, decode, suppress
 from multiview.models.runtime import Network, open_network
 from multiview.stages.train import train_hands
-from multiview.train.config import TrainConfig
+from multiview.train.config import PalmConfig, TrainConfig
+from multiview.train.graph_net import GraphNet
 from multiview.train.hands import TrainingHands
-from multiview.train.palm import rois_of_palms
-from multiview.train.palm_score import fits
+from multiview.train.palm import palm_design
+from multiview.train.palm_score import PalmScore, validate_palms
+from multiview.train.pictures import PictureSet, store_pictures
 
 HERE = Path(__file__).parent
 EVERY = 3  # of multi10's frames: one a subject, as run.py
@@ -38,8 +39,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=["measure", "train"])
     parser.add_argument("--data", default="train12", choices=["train12", "start4"])
-    parser.add_argument("--every", type=int, default=1, help="of the training frames")
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--every", type=int, default=8, help="of the frames to learn")
+    parser.add_argument("--views", type=int, default=3, help="every so-manyth view of multi10")
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--keep", type=float, default=1.0)
     parser.add_argument("--out", type=Path, default=HERE / "runs" / "palm")
     options = parser.parse_args()
     if options.what == "measure":
@@ -49,55 +53,41 @@ def main() -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    config = TrainConfig(
-        arch="palm",
-        steps=options.steps,
-        batch=16,
-        threads=1,
-        device="cpu",
-        validate_every=max(1, options.steps // 4),
+    """Train without choosing: the last step is exported, and multi10 seen only afterwards."""
+    config = TrainConfig.model_validate(
+        {
+            "arch": "palm",
+            "palm": {"keep": options.keep},
+            "steps": options.steps,
+            "batch": options.batch,
+            "ema": 0.9,
+            "warmup": 0.2,
+            "threads": 1,
+            "device": "cpu",
+            "validate_every": options.steps,
+        }
     )
     hands = rendered(options.data, every=options.every)
-    began = time.process_time()
-    train_hands(hands, {}, options.out, config, name="palm")
-    cpu = (time.process_time() - began) / options.steps
-    held = rendered("multi10", every=EVERY)
-    rows = {"shipped mediapipe-full": search(load_card("mediapipe-full"), held)}
-    rows["trained"] = search(load_card(options.out / "palm.yaml"), held)
-    print(f"{len(hands)} views of {options.data}, {options.steps} steps, {cpu:.2f} CPU s a step")
-    print("| palm network | hands found | false palms a picture | turned upside down |")
-    for name, row in rows.items():
-        print(f"| {name} | {row['found']:.3f} | {row['false']:.3f} | {row['turned']:.3f} |")
-    (options.out.parent / "palm.json").write_text(
-        json.dumps(rows | {"cpu_s_a_step": cpu}, indent=1)
-    )
+    seen = hands.take(np.arange(0, len(hands), 24))
+    train_hands(hands, {}, options.out, config, held=seen, name="palm")
+    others = rendered("multi10", every=EVERY)
+    others = others.take(np.arange(0, len(others), options.views))
+    pictures = store_pictures(others, lambda name: read_image(Path(name)), enlarged=1.0)
+    print(f"{len(hands)} views of {options.data}; {pictures.hands} hands of multi10")
+    print("| palm network | steps | hands found | false palms a picture |")
+    print("| --- | ---: | ---: | ---: |")
+    cards = {"shipped mediapipe-full": ("mediapipe-full", 0)}
+    cards[f"trained, keep {options.keep:g}"] = (options.out / "palm.yaml", options.steps)
+    for name, (card, steps) in cards.items():
+        score = search(load_card(card), pictures)
+        print(f"| {name} | {steps} | {score.found_as_run:.3f} | {score.false_palms:.3f} |")
 
 
-def search(card: ModelCard, hands: TrainingHands) -> dict[str, float]:
-    """Hands whose crop the palm network gives as the landmark network wants it."""
-    net = open_network(card, "palm", outputs=OUTPUTS, threads=1)
-    found, false, turned = [], [], []
-    for name, xy in zip(hands.picture, hands.xy_px, strict=True):
-        picture = read_image(Path(name))
-        wanted = next_rois(xy[None])
-        if not np.isfinite(wanted).all():
-            continue
-        good = fitting(palms(net, picture), wanted)
-        found.append(good.any())
-        false.append((~good).sum())
-        over = np.array(picture.shape[1::-1]) - 1 - xy
-        upside = np.ascontiguousarray(picture[::-1, ::-1])
-        turned.append(fitting(palms(net, upside), next_rois(over[None])).any())
-    means = {"found": found, "false": false, "turned": turned}
-    return {key: float(np.mean(value)) for key, value in means.items()}
-
-
-def palms(net: Network, picture: np.ndarray) -> np.ndarray:
-    """Crops of all palms from score 0.5 on."""
-    square = letterbox(picture.shape[1], picture.shape[0])
-    scores, found = answers(net, picture, square)
-    _, found = suppress(*decode(found, scores, 0.5))
-    return rois_of_palms((found - 0.5) * square[2] + square[:2])
+def search(card: ModelCard, pictures: PictureSet) -> PalmScore:
+    """Hands found as detection finds them, from score 0.5 on."""
+    net = GraphNet(onnx.load_model_from_string(card.read("palm")))
+    spec = palm_design(PalmConfig(), 21).input
+    return validate_palms(net, pictures, spec, 1.0, torch.device("cpu"))
 
 
 def answers(net: Network, picture: np.ndarray, square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,11 +95,6 @@ def answers(net: Network, picture: np.ndarray, square: np.ndarray) -> tuple[np.n
     found = net(image)
     raw, logits = (np.asarray(found[name], float) for name in OUTPUTS)
     return logits.reshape(-1), raw.reshape(-1, 18)
-
-
-def fitting(rois: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Whether crops (M, 4) fit the wanted one, by the rule of the validation."""
-    return fits(rois, wanted)[:, 0]
 
 
 def measure(hands: TrainingHands) -> None:

@@ -115,6 +115,9 @@ class PalmConfig(Config):
         What the target is where no labelled hand is: this share of the original network's own
         answer. 1: pictures may hold hands without a label, which are found as before. 0: all
         hands in all pictures are labelled, so whatever else is found is wrong.
+    rate
+        Share of `lr`. The network has no normalisation left that would forgive a long step: at the
+        full rate it found none of its hands after 25 steps, at this one it rose at once.
     max_false
         False palms a picture at which validation counts the hands found.
     turn_share
@@ -128,6 +131,7 @@ class PalmConfig(Config):
 
     network: Literal["mediapipe-full", "mediapipe-lite"] = "mediapipe-full"
     keep: Share = 1.0
+    rate: float = Field(0.1, gt=0, le=1)
     max_false: Positive = 0.1
     turn_share: Share = 0.5
     scale: float = Field(0.6, ge=0, le=3)

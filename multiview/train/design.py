@@ -34,6 +34,8 @@ class Design:
         Of the targets [map px].
     trained
         Tensors that start from trained ones.
+    rate
+        Share of the learning rate that it bears.
     about, start
         What it is and where its weights start, for the card.
     """
@@ -48,6 +50,7 @@ class Design:
     background: bool = False
     sigma: float = 1.5
     trained: frozenset[str] = frozenset()
+    rate: float = 1.0
     about: str = ""
     start: str = "random weights"
 

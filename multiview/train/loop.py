@@ -113,6 +113,7 @@ class Trainer:
         parameters = dict(self._net.named_parameters())
         for place, name in self._net.names_of(parameters).items():
             rate = self._config.pretrained_rate if name in self._design.trained else 1.0
+            rate *= self._design.rate
             decay = self._config.weight_decay if parameters[place].ndim > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameters[place])
         parts = [{"params": p, "rate": r, "weight_decay": d} for (r, d), p in groups.items()]

@@ -68,6 +68,7 @@ def palm_design(config: PalmConfig, keypoints: int) -> Design:
         input=InputSpec(size_hw=size, channels="RGB", scale=1 / 255),
         crop=card.crop,
         keypoints=keypoints,
+        rate=config.rate,
         trained=frozenset(t.name for t in model.graph.initializer),
         about=f"palm network of {config.network}, trained further",
         start=f"{config.network} ({card.source})",

@@ -278,3 +278,17 @@ def test_a_training_taken_up_again_ends_as_the_uninterrupted_one():
     rest = second.run(lambda state: None, lambda *given: None)
     assert all(np.array_equal(rest.tensors[n], whole.tensors[n]) for n in whole.tensors)
     assert rest.history == whole.history
+
+
+def test_weights_move_at_the_networks_own_rate():
+    """The first step of Adam moves a weight by the learning rate at most."""
+    moved = {}
+    for rate in (0.1, 0.5):
+        palm = {"network": "mediapipe-lite", "rate": rate}
+        new = trainer(palm=palm, steps=1, warmup=0, weight_decay=0)
+        before = {n: t.clone() for n, t in new._net.named_tensors().items()}
+        new.run(lambda state: None, lambda *given: None)
+        after = new._net.named_tensors()
+        moved[rate] = max(float((after[n] - before[n]).abs().max()) for n in before)
+    assert moved[0.1] == pytest.approx(1e-3 * 0.3 * 0.1, rel=0.05)
+    assert moved[0.5] == pytest.approx(1e-3 * 0.3 * 0.5, rel=0.05)
