@@ -31,7 +31,8 @@ __all__ = [
 # Of `HAND_21`: wrist, four knuckles from the index's, and the thumb's first two joints.
 PALM_KEYPOINTS = (0, 5, 9, 13, 17, 1, 2)
 # Side of the shipped network's boxes in longer sides of the box around its own 7 keypoints: median
-# of 223 views of start4 (5 to 95 %: 0.98 to 1.12); the middles agree to 1 %.
+# of 223 views of start4 (5 to 95 %: 0.98 to 1.12; 1.02 where views are enlarged, so that palms of
+# all sizes are seen); the middles agree to 1 %.
 BOX = 1.03
 # Palm sides [px] that each kind of anchor is for, those of the finer grid first: in the shipped
 # network each answers palms from 0.7 to 1.4 times its size, the first all smaller ones too, and the
