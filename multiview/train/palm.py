@@ -127,7 +127,7 @@ def match_anchors(palms: F64) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     nearest = shared.argmax(axis=0)
     most = shared.max(axis=0)
     answers = np.where(most >= SAME, nearest, -1)
-    # every palm has somebody to answer it, as small or as far between cells as it may be
+    # alone a palm overlaps some anchor by 0.54 wherever it lies; among others it needs one too
     answers[shared.argmax(axis=1)] = np.arange(len(palms))
     return answers, np.where((most >= OTHER) & (answers < 0), nearest, -1)
 

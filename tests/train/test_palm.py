@@ -66,6 +66,14 @@ def test_every_palm_is_answered_wherever_it_lies(away):
         assert (match_anchors(palms)[0] == 0).any()
 
 
+def test_a_palm_among_others_is_answered_too():
+    """Every anchor near the last one is nearer to another palm."""
+    palms = np.zeros((5, 9, 2))
+    centres = 96.0 + np.array([(-1, -1), (1, -1), (-1, 1), (1, 1), (0, 0)])
+    palms[:, 0], palms[:, 1] = centres - SIZES[0] / 2, centres + SIZES[0] / 2
+    assert (match_anchors(palms)[0] == 4).any()
+
+
 def test_a_missing_keypoint_is_no_palm_and_no_background():
     xy = hands_at((60, 60, 60, 0.0), (140, 140, 60, 0.0))
     whole = palm_batch(np.zeros((1, 3, 192, 192), np.float32), [xy])
