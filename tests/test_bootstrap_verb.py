@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ from multiview.formats.datasets import load_dataset, save_dataset
 from multiview.stage import file_digest
 from multiview.stages.demo import demo_data
 from multiview.stages.held_out import changes_sheet, read_score
+from multiview.stages.loop_config import LoopConfig
 
 VIEWS, FRAMES = ("cam00", "cam02", "cam04", "cam06"), (5, 15, 25, 35, 45, 55)
 PATIENCE_S = 300
@@ -259,6 +261,11 @@ def write(path, rows):
         ({"takes": [{"capture": "nowhere", "rig": "rig.yaml"}]}, "nowhere"),
         ({"takes": [{"capture": "a", "rig": "b", "name": "dataset"}]}, "has such a folder"),
         ({"ransac": {"max_hands": 4}}, "max_hands: 2 in a picture"),
+        ({"train_finder": True, "train": {"arch": "light"}}, "train_finder goes with"),
+        (
+            {"train_finder": True, "trainer": None, "finder": {"arch": "cpm"}},
+            "what finds hands is palm",
+        ),
     ],
 )
 def test_bad_plans_are_refused_before_anything_is_done(footage, tmp_path, changed, expected):
@@ -313,3 +320,28 @@ def test_a_trainer_that_fails_says_so_and_nothing_is_lost(
     assert expected in done.stderr
     assert (tmp_path / "runs" / "run" / "round-1" / "dataset" / "samples.parquet").exists()
     assert not (tmp_path / "runs" / "run" / "round-1" / "train").exists()
+
+
+@pytest.mark.parametrize("finder", [False, True])
+def test_the_finder_is_trained_first_and_both_share_a_card(footage, tmp_path, monkeypatch, finder):
+    """Of the loop's own part: `tests/test_train_stage.py` trains such a pair."""
+    from multiview.stages import bootstrap
+    from multiview.stages.bootstrap import _Loop
+
+    path = plan(footage, tmp_path, trainer=None, train_finder=finder)
+    loop = object.__new__(_Loop)
+    loop.config = LoopConfig.model_validate(yaml.safe_load(path.read_text()))
+    loop.force, loop.cards, calls = False, ["mediapipe-lite"], []
+    data = SimpleNamespace(hands="hands", digests={})
+    monkeypatch.setattr(bootstrap, "run_round_dataset", lambda *args, **given: data)
+
+    def train(hands, digests, out, config, **given):
+        assert hands == "hands"
+        calls.append((out.name, config.arch, given["partner"]))
+
+    monkeypatch.setattr(bootstrap, "train_hands", train)
+    card = loop._train(tmp_path, [], "round-1")
+    assert card == str(tmp_path / "train" / "round-1.yaml")
+    first = str(tmp_path / "finder" / "round-1.yaml")
+    both = [("finder", "palm", None), ("train", "mediapipe", first)]
+    assert calls == (both if finder else [("train", "mediapipe", None)])

@@ -110,7 +110,7 @@ def _runtimes(data: bytes, design: Design) -> dict[str, Callable[[F32], dict[str
 def card_fields(
     design: Design, name: str, data: bytes, *, licence: str, training: dict[str, Any]
 ) -> dict[str, Any]:
-    """Fields of the model card, without the palm network that backend `mediapipe` also needs.
+    """Fields of the model card, without the other network that backend `mediapipe` also needs.
 
     Parameters
     ----------
@@ -129,16 +129,16 @@ def card_fields(
     file["source"] = "multiview train"
     fields: dict[str, Any] = {
         "name": name,
-        "backend": "mediapipe" if design.by_landmarks else "heatmap",
+        "backend": "mediapipe" if design.keeps else "heatmap",
         "about": design.about,
         "licence": licence,
         "source": f"trained by multiview from {design.start}",
-        "weights": {"hand" if design.by_landmarks else "maps": file},
+        "weights": {design.part: file},
         "input": design.input.model_dump(mode="json"),
         "crop": design.crop.model_dump(mode="json"),
         "training": training,
     }
-    if design.by_landmarks:
+    if design.keeps:
         outputs = [o for o in design.outputs if o != "world"]
         return fields | {"decoding": {"kind": "regression", "output": outputs}}
     decoding: dict[str, Any] = {

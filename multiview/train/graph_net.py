@@ -220,5 +220,6 @@ OPS: dict[str, Callable[[GraphNet, list[Any], dict[str, Any]], Tensor]] = {
     "Resize": _resize,
     "Sigmoid": lambda net, inputs, given: torch.sigmoid(inputs[0]),
     "Softmax": lambda net, inputs, given: torch.softmax(inputs[0], given.get("axis", -1)),
+    "Transpose": lambda net, inputs, given: inputs[0].permute(*given["perm"]),
 }
 """Layers by ONNX name: of the module, its inputs, its attributes."""

@@ -24,6 +24,7 @@ DESIGNS = {
     "lite": {"mediapipe": {"network": "mediapipe-lite"}},
     "maps": {"mediapipe": {"head": "maps", "network": "mediapipe-lite"}},
     "light": {"arch": "light", "light": {"size_px": 64}},
+    "palm": {"arch": "palm"},
     "cpm": {"arch": "cpm", "cpm": SMALL},
     "cpm-ce": {"arch": "cpm", "cpm": {**SMALL, "loss": "cross_entropy", "batch_norm": False}},
 }
