@@ -14,18 +14,28 @@ import time
 from pathlib import Path
 
 import numpy as np
-from data import RENDERED, write_rig, write_truth
+from data import RENDERED, frame_of, truth_samples, write_rig, write_takes, write_truth
 
+from multiview.formats.datasets import load_dataset
 from multiview.stage import provenance
 from multiview.stages.bootstrap import run_bootstrap
 from multiview.stages.loop_config import LoopConfig
 
 HERE = Path(__file__).parent
+NAN = float("nan")
 FOOTAGE, HELD_OUT = "train12", "test8"
 STARTS = ("render", "manual", "mix")
 MANUAL_FRAMES = 12  # of multi10, ten views each: an afternoon of clicking
-MEASURES = ("crop_pck_0.1", "crop_pck_0.2", "crop_auc", "picture_pck_0.1", "detection_rate")
-TITLES = ("PCK@0.1", "PCK@0.2", "AUC 0-0.3", "PCK@0.1, bare picture", "hands found")
+MEASURES = {
+    "crop_pck_0.1": "PCK@0.1",
+    "crop_pck_0.2": "PCK@0.2",
+    "crop_auc": "AUC 0-0.3",
+    "picture_pck_0.1": "PCK@0.1, picture",
+    "detection_rate": "hands found",
+    "labelled": "labelled by it",
+    "false": "of these false",
+}
+FALSE = 0.1  # of the longer side of the hand's box: a label that teaches the wrong place
 
 
 def start_set(start: str, seed: int, out: Path) -> Path:
@@ -45,10 +55,7 @@ def start_set(start: str, seed: int, out: Path) -> Path:
 def plan(start: str, seed: int, out: Path, options: argparse.Namespace) -> LoopConfig:
     """Write down one run of the loop."""
     given = {
-        "takes": [
-            {"capture": RENDERED / FOOTAGE / "images", "rig": write_rig(FOOTAGE, out / "rig.yaml")}
-            | {"name": FOOTAGE, "sync": "index", "fps": 1.0}
-        ],
+        "takes": write_takes(FOOTAGE, out / "takes", write_rig(FOOTAGE, out / "rig.yaml")),
         "held_out": write_truth({HELD_OUT: None}, out / "held-out"),
         "start": start_set(start, seed, out),
         "detector": "start",
@@ -68,22 +75,44 @@ def plan(start: str, seed: int, out: Path, options: argparse.Namespace) -> LoopC
 
 
 def figures_of(folder: Path) -> list[dict[str, float]]:
-    """Held-out figures of every detector of a run, by round."""
+    """Held-out figures of every detector of a run, and what its labels of the footage are worth."""
     found = sorted(folder.glob("round-*/held-out/manifest.json"), key=lambda p: p.parts[-3])
-    return [json.loads(path.read_text())["figures"] for path in found]
+    figures = [json.loads(path.read_text())["figures"] for path in found]
+    for number, each in enumerate(figures, start=1):
+        made = folder / f"round-{number}" / "dataset"
+        # the last detector labels nothing more
+        each |= label_quality(made) if made.is_dir() else dict.fromkeys(("labelled", "false"), NAN)
+    return figures
+
+
+def label_quality(made: Path) -> dict[str, float]:
+    """Share of the footage's keypoints that are labelled, and how many of these are false."""
+    truth, labels = truth_samples(FOOTAGE), load_dataset(made).samples
+    labels = labels.take(np.flatnonzero(labels.round > 0))
+    rows = {
+        (camera, frame): n
+        for n, (camera, frame) in enumerate(zip(truth.camera, truth.frame_id, strict=True))
+    }
+    frames = [frame_of(*of) for of in zip(labels.session, labels.frame_id, strict=True)]
+    mine = truth.xy_px[[rows[of] for of in zip(labels.camera, frames, strict=True)]]
+    size = (np.nanmax(mine, axis=1) - np.nanmin(mine, axis=1)).max(-1)
+    error = np.linalg.norm(labels.xy_px - mine, axis=-1) / size[:, None]
+    known = np.isfinite(error) & (labels.weight > 0)
+    every = np.isfinite(truth.xy_px).all(-1).sum()
+    return {"labelled": known.sum() / every, "false": float((error[known] > FALSE).mean())}
 
 
 def table(runs: dict[str, list[list[dict[str, float]]]]) -> list[str]:
     """Mean over seeds, and their range, for every start and round."""
-    lines = ["| start | round | seeds | " + " | ".join(TITLES) + " |"]
-    lines.append("| --- | ---: | ---: |" + " ---: |" * len(TITLES))
+    lines = ["| start | round | seeds | " + " | ".join(MEASURES.values()) + " |"]
+    lines.append("| --- | ---: | ---: |" + " ---: |" * len(MEASURES))
     for start, seeds in runs.items():
         for number in range(min(map(len, seeds))):
             cells = []
             for name in MEASURES:
                 values = np.array([seed[number][name] for seed in seeds])
                 spread = f" ({values.min():.3f}-{values.max():.3f})" if len(values) > 1 else ""
-                cells.append(f"{values.mean():.3f}{spread}")
+                cells.append("-" if np.isnan(values).any() else f"{values.mean():.3f}{spread}")
             lines.append(f"| {start} | {number} | {len(seeds)} | " + " | ".join(cells) + " |")
     return lines
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from multiview.bootstrap.loop import best_round
 from multiview.capture import Capture, open_capture
-from multiview.errors import InputError
+from multiview.errors import NoLabelError
 from multiview.evaluation.held_out import HeldOut
 from multiview.formats.atomic import write_text
 from multiview.formats.rig_yaml import read_rig
@@ -111,7 +111,7 @@ class _Loop:
         """Label by the newest detector, train the next; return a folder that awaits a person."""
         say(f"bootstrap: round {number} of at most {self.config.rounds}")
         folder = self.folder(number)
-        labels = [self._label(take, folder / take.name, number) for take in self.config.takes]
+        labels = self._labels(folder, number)
         if self.review:
             for made in labels:
                 write_review(made)
@@ -148,6 +148,22 @@ class _Loop:
         assert config.start is not None
         return self._train(self.folder(0), [], "start")
 
+    def _labels(self, folder: Path, number: int) -> list[Path]:
+        """Label every take; one of which nothing passes is left out of this round."""
+        made, refused = [], None
+        for take in self.config.takes:
+            try:
+                made.append(self._label(take, folder / take.name, number))
+            except NoLabelError as error:
+                refused = NoLabelError(
+                    f"take {take.name}, round {number}: {error.what}",
+                    f"{error.next_step} (in the YAML: a.b for --a.b)",
+                )
+                say(f"bootstrap: left out of this round: {refused.what}")
+        if refused is not None and not made:
+            raise refused
+        return made
+
     def _label(self, take: Footage, folder: Path, number: int) -> Path:
         """Detect, triangulate, look again, label; return the folder of the labels."""
         config, card, force = self.config, self.cards[-1], self.force
@@ -167,22 +183,19 @@ class _Loop:
             run_guide(capture, points, looked, detector=card, passes=config.passes, force=force)
             found, points = looked, folder / "triangulate-guided"
             run_triangulate(found, take.rig, points, config.ransac, force=force)
-        try:
-            return run_label(
-                capture,
-                found,
-                points,
-                folder / "labels",
-                config.label,
-                select=config.select,
-                max_false_label_rate=config.max_false_label_rate,
-                session=take.name,
-                iteration=number,
-                force=force,
-            )
-        except InputError as error:
-            where = f"take {take.name}, round {number}: {error.what}"
-            raise InputError(where, f"{error.next_step} (in the YAML: a.b for --a.b)") from None
+        return run_label(
+            capture,
+            found,
+            points,
+            folder / "labels",
+            config.label,
+            select=config.select,
+            max_false_label_rate=config.max_false_label_rate,
+            session=take.name,
+            subject=take.subject,
+            iteration=number,
+            force=force,
+        )
 
     def _train(self, folder: Path, labels: Sequence[Path], name: str) -> str:
         """Join labels and start set, train on them; return the new card."""

@@ -28,6 +28,8 @@ class Footage(Config):
     rig: Path
     name: str = ""
     """Of the session, kept with every label; the take's folder by default."""
+    subject: str = ""
+    """Whose hands they are: training holds back whole people, where it knows them."""
     sync: Literal["time", "index"] | None = None
     tolerance_s: float | None = None
     fps: float | None = None

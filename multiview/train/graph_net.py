@@ -170,7 +170,10 @@ def _batch_norm(net: GraphNet, inputs: list[Any], given: dict[str, Any]) -> Tens
 
 def _clip(net: GraphNet, inputs: list[Any], given: dict[str, Any]) -> Tensor:
     low, high = (float(v) if v is not None else None for v in (*inputs[1:], None, None)[:2])
-    return torch.clamp(inputs[0], low, high)
+    if low is None or high is None:
+        return torch.clamp(inputs[0], low, high)
+    # the same as clamp; the slope of a clamp takes three passes more over every layer
+    return functional.hardtanh(inputs[0], low, high)
 
 
 def _pool(net: GraphNet, inputs: list[Any], given: dict[str, Any]) -> Tensor:
@@ -207,7 +210,7 @@ def _binary(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tenso
 def _hard_sigmoid(net: GraphNet, inputs: list[Any], given: dict[str, Any]) -> Tensor:
     x, slope, offset = inputs[0], given.get("alpha", 0.2), given.get("beta", 0.5)
     # MediaPipe's are plain cuts; passes that change nothing would cost a tenth of a step
-    return torch.clamp(x if (slope, offset) == (1, 0) else slope * x + offset, 0, 1)
+    return functional.hardtanh(x if (slope, offset) == (1, 0) else slope * x + offset, 0.0, 1.0)
 
 
 OPS: dict[str, Callable[[GraphNet, list[Any], dict[str, Any]], Tensor]] = {

@@ -17,6 +17,7 @@ from multiview.train.checkpoint import pack, unpack
 from multiview.train.config import TrainConfig
 from multiview.train.design import Design
 from multiview.train.graph_net import GraphNet
+from multiview.train.memory import keep_freed_memory
 from multiview.train.schedule import ema_decay, learning_rate, mix_into
 from multiview.train.task import AnyScore, Examples, task_of
 
@@ -85,6 +86,7 @@ class Trainer:
         *,
         keypoints: tuple[str, ...] = (),
     ) -> None:
+        keep_freed_memory()
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
