@@ -25,10 +25,11 @@ from multiview.stages.label import run_label
 from multiview.stages.loop_config import Footage, LoopConfig
 from multiview.stages.loop_report import loop_report
 from multiview.stages.review_folder import awaited_verdicts, write_review
-from multiview.stages.round_dataset import run_round_dataset
+from multiview.stages.round_dataset import RoundData, run_round_dataset
 from multiview.stages.train import train_hands
 from multiview.stages.train_start import require_torch
 from multiview.stages.triangulate import run_triangulate
+from multiview.train.config import TrainConfig
 
 __all__ = ["run_bootstrap"]
 
@@ -207,16 +208,32 @@ class _Loop:
         init = config.init
         if init == "previous":
             init = self.cards[-1] if labels and self.cards[-1].endswith(".yaml") else "default"
+        finder = None
+        if config.train_finder:
+            finder = self._train_network(data, folder / "finder", config.finder, init, name)
+        return self._train_network(data, folder / "train", config.train, init, name, finder)
+
+    def _train_network(
+        self,
+        data: RoundData,
+        out: Path,
+        train: TrainConfig,
+        init: str,
+        name: str,
+        partner: str | None = None,
+    ) -> str:
+        """Train one network on a round's dataset; return its card."""
         train_hands(
             data.hands,
             data.digests,
-            folder / "train",
-            config.train.model_copy(update={"validation": config.validation}),
+            out,
+            train.model_copy(update={"validation": self.config.validation}),
             init=init,
             name=name,
+            partner=partner,
             force=self.force,
         )
-        return str(folder / "train" / f"{name}.yaml")
+        return str(out / f"{name}.yaml")
 
     def _score(self, number: int, card: str) -> HeldOut:
         folder = self.folder(number) / "held-out"

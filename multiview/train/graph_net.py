@@ -90,6 +90,14 @@ class GraphNet(nn.Module):
             values[outputs[0]] = OPS[op](self, [self._value(values, i) for i in inputs], given)
         return {name: values[name] for name in wanted}
 
+    def summands(self, image: Tensor, name: str) -> Tensor:
+        """Sum the sizes of the terms of a linear layer's output, in the output's shape."""
+        (inputs, given), *_ = ((i, g) for _, i, o, g in self._nodes if o[0] == name)
+        x = self(image, (inputs[0],))[inputs[0]]
+        stored = [self._value({}, i) for i in inputs[1:]]
+        terms: Tensor = OPS["Gemm"](self, [v.abs() for v in (x, *stored)], given)
+        return terms
+
     def _plan(self, wanted: tuple[str, ...]) -> list[Any]:
         """Layers on which these tensors depend, in order."""
         need, plan = set(wanted), []
@@ -223,5 +231,6 @@ OPS: dict[str, Callable[[GraphNet, list[Any], dict[str, Any]], Tensor]] = {
     "Resize": _resize,
     "Sigmoid": lambda net, inputs, given: torch.sigmoid(inputs[0]),
     "Softmax": lambda net, inputs, given: torch.softmax(inputs[0], given.get("axis", -1)),
+    "Transpose": lambda net, inputs, given: inputs[0].permute(*given["perm"]),
 }
 """Layers by ONNX name: of the module, its inputs, its attributes."""
