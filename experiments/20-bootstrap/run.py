@@ -29,7 +29,7 @@ from multiview.stages.train import train_hands
 HERE = Path(__file__).parent
 NAN = float("nan")
 FOOTAGE, HELD_OUT = "train12", "test8"
-STEPS = 200
+STEPS = 100
 STARTS = ("render", "manual", "mix")
 MANUAL_FRAMES = 12  # of multi10, ten views each: an afternoon of clicking
 MEASURES = {

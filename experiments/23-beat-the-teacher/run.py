@@ -27,12 +27,14 @@ from multiview.stages.loop_config import LoopConfig
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "20-bootstrap"))
-from data import RENDERED, write_rig, write_truth  # noqa: E402
+from data import RENDERED, write_rig, write_takes, write_truth  # noqa: E402
 
 TAKE, TEST = "train12", "test8"
 FINE = 0.1  # of the longer side of the hand's box: PCK@0.1
 BACK_DEG = 120  # between palm normal and camera: such views see the back of the hand
 FOUND = 0.5  # a detection belongs to a hand if its median keypoint is within half the hand's box
+# as measured in experiments/17-trainer
+PALM = {"arch": "palm", "batch": 8, "warmup": 0.2, "ema": 0.9, "threads": 1}
 MARK, END = "<!-- results -->", "<!-- end of results -->"
 
 
@@ -41,10 +43,7 @@ def plan(options: argparse.Namespace) -> LoopConfig:
     work = options.out
     return LoopConfig.model_validate(
         {
-            "takes": [
-                {"capture": RENDERED / TAKE / "images", "rig": write_rig(TAKE, work / "rig.yaml")}
-                | {"name": TAKE, "sync": "index", "fps": 1.0}
-            ],
+            "takes": write_takes(TAKE, work / "takes", write_rig(TAKE, work / "rig.yaml")),
             "held_out": write_truth({TEST: None}, work / "held-out"),
             "detector": options.teacher,
             "rounds": options.rounds,
@@ -57,10 +56,12 @@ def plan(options: argparse.Namespace) -> LoopConfig:
                 "mediapipe": {"network": options.network},
                 "steps": options.steps,
                 "validate_every": max(25, options.steps // 4),
-                "palm": {"steps": options.palm_steps},
                 "seed": options.seed,
-                "threads": options.threads,
+                "threads": 1,
             },
+            "finder": PALM
+            | {"steps": options.palm_steps, "validate_every": options.palm_steps}
+            | {"seed": options.seed},
             "stop": {"patience": options.rounds},
         }
     )
@@ -152,9 +153,8 @@ def main() -> None:
     parser.add_argument("--network", default="mediapipe-full")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--palm-steps", type=int, default=150)
+    parser.add_argument("--palm-steps", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--out", type=Path, default=HERE / "runs")
     parser.add_argument("--write", action="store_true", help="put the tables into the README")
     options = parser.parse_args()
