@@ -14,11 +14,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 from doc_blocks import ROOT
 
 
+def script(name):
+    """A script of the folder docs as a module."""
+    spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("docs_site", ROOT / "docs" / "site.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("site")
     monkeypatch.setattr(module, "PAGES", tmp_path / "pages")
     (tmp_path / "pages" / "docs").mkdir(parents=True)
     return module
@@ -64,3 +71,10 @@ def test_every_public_name_and_verb_is_in_the_reference(site):
 def test_pages_that_fetch_from_elsewhere_are_found(site, text, name, fetches, tmp_path):
     (tmp_path / name).write_text(text)
     assert bool(site.from_elsewhere(tmp_path)) == fetches
+
+
+def test_figures_show_what_the_experiment_says_today():
+    figures = script("figures")
+    for name, svg in (("views-curve", figures.views_curve()), ("loop", figures.loop())):
+        drawn = (ROOT / "docs" / "images" / f"how-{name}.svg").read_text(encoding="utf-8")
+        assert drawn == figures.standalone_svg(svg) + "\n", f"python docs/figures.py: how-{name}"
