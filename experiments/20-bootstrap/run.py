@@ -190,11 +190,16 @@ def main() -> None:
     lines[-1] += f"{platform.machine()}, {about}; {(time.monotonic() - began) / 60:.0f} min."
     print("\n".join(lines))
     if options.write:
-        readme = HERE / "README.md"
-        head, _, rest = readme.read_text().partition("<!-- results -->\n")
-        tail = rest.partition("<!-- end of results -->")[2]
-        body = "\n".join(lines)
-        readme.write_text(f"{head}<!-- results -->\n\n{body}\n\n<!-- end of results -->{tail}")
+        fill_readme("results", lines)
+
+
+def fill_readme(part: str, lines: list[str]) -> None:
+    """Put lines between the README's marks of a part."""
+    readme = HERE / "README.md"
+    head, mark, rest = readme.read_text().partition(f"<!-- {part} -->\n")
+    tail = rest.partition(f"<!-- end of {part} -->")[2]
+    body = "\n".join(lines)
+    readme.write_text(f"{head}{mark}\n{body}\n\n<!-- end of {part} -->{tail}")
 
 
 if __name__ == "__main__":
