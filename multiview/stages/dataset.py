@@ -27,6 +27,7 @@ from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import read_rig
 from multiview.progress import progress_bar, say
 from multiview.stages.pictures import write_pictures
+from multiview.stages.review_folder import kept
 
 __all__ = ["Hands", "Selection", "run_convert_dataset", "run_make_dataset", "run_split_dataset"]
 
@@ -171,7 +172,7 @@ def _joined(
 ) -> tuple[HandSamples, Pictures, str]:
     if pictures is not None and len(sources) > 1:
         raise InputError("--pictures is for one dataset", "convert one after the other")
-    found = [load_dataset(path, format) for path in sources]
+    found = [kept(path, load_dataset(path, format)) for path in sources]
     samples, where = join(found)
     where = where if pictures is None else Pictures.below(pictures)
     return samples, where, " ".join(d.digest for d in found if d.digest)

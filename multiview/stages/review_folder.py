@@ -2,7 +2,9 @@
 
 ``labels.review/`` lies beside the labels that it judges. A person looks through the montages, and
 writes in ``verdicts.csv``: ``ok``, ``bad`` (the frame is not used), or ``bad CAMERA ...`` (single
-views are not).
+views are not). The page (`multiview review`) keeps the same verdicts in ``verdicts.sqlite``; once
+that is there, whoever reads verdicts first takes over what was written into the table since, then
+brings the table up to date: there is one set of verdicts, and either front may be used.
 """
 
 from __future__ import annotations
@@ -10,31 +12,50 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from multiview.capture import Capture
-from multiview.core import HandSamples
 from multiview.errors import InputError
 from multiview.formats.atomic import write_text
-from multiview.formats.datasets import load_dataset
-from multiview.models.base import U8
+from multiview.formats.datasets import Dataset, load_dataset
+from multiview.formats.datasets.parquet import FILE as SAMPLES
+from multiview.formats.verdict_store import FrameRow, VerdictStore, open_verdicts
 from multiview.progress import progress_bar, say
+from multiview.review.candidates import Candidate, candidates
+from multiview.review.montage import draw_montage
+from multiview.review.verdicts import BAD, bad_views, tidy
+from multiview.stage import file_digest
 from multiview.stages.pictures import write_image
-from multiview.viz.overlay import Layer, caption, contact_sheet, crop_square, draw_hand
 
-__all__ = ["awaited_verdicts", "rejected", "verdict_file", "write_review"]
+__all__ = [
+    "awaited_verdicts",
+    "kept",
+    "montage_file",
+    "open_review",
+    "rejected",
+    "sync_table",
+    "verdict_file",
+    "write_montage",
+    "write_review",
+]
 
-TILE, COLUMNS = 240, 6
 FIELDS = ("frame", "montage", "worst_residual_px", "verdict")
-GOOD, BAD = "ok", "bad"
 HELP = "write ok, bad, or bad CAMERA [CAMERA ...] in the last column of"
+MADE_FROM = "labels.txt"
 
 
 def verdict_file(labels: Path) -> Path:
     """Table of verdicts for a folder of labels."""
+    labels = labels if labels.name not in ("", "..") else labels.resolve()
     return labels.with_name(f"{labels.name}.review") / "verdicts.csv"
+
+
+def montage_file(labels: Path, frame: int) -> Path:
+    """Picture of a frame's views."""
+    return verdict_file(labels).with_name(f"{frame:06d}.jpg")
 
 
 def write_review(capture: Capture, labels: Path) -> Path:
@@ -52,41 +73,90 @@ def write_review(capture: Capture, labels: Path) -> Path:
     Path
         The table.
     """
+    del capture  # the labels' own pictures are drawn on
+    set_aside_older(labels)
     table = verdict_file(labels)
     if table.exists():
         return table
     data = load_dataset(labels)
-    frames = np.unique(data.samples.frame_id).tolist()
-    rows = []
+    found = candidates(data.samples)
     with progress_bar() as progress:
-        for number, frame in enumerate(frames, start=1):
-            hands = data.samples.take(np.flatnonzero(data.samples.frame_id == frame))
-            name = f"{frame:06d}.jpg"
-            target = table.parent / name
-            if not target.exists():
-                tiles = [_tile(data.pictures.read(i), hands, i) for i in np.unique(hands.image)]
-                grid = [tiles[n : n + COLUMNS] for n in range(0, len(tiles), COLUMNS)]
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_image(contact_sheet(grid), target)
-            residual = hands.residual_px[np.isfinite(hands.residual_px)]
-            worst = f"{residual.max():.1f}" if residual.size else ""
-            rows.append((frame, name, worst, ""))
-            progress("montages", number, len(frames))
-    rows.sort(key=lambda row: -float(row[2] or 0))  # the doubtful ones first
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([FIELDS, *rows])
-    write_text(table, text.getvalue())
+        for number, candidate in enumerate(found, start=1):
+            write_montage(data, labels, candidate)
+            progress("montages", number, len(found))
+    _write(table, _rows_of(found))
     return table
 
 
-def _tile(picture: U8, hands: HandSamples, image: str) -> U8:
-    rows = np.flatnonzero(hands.image == image)
-    tile, affine = crop_square(picture, hands.xy_px[rows], TILE)
-    for n in rows:
-        xy = hands.xy_px[n] @ affine[:, :2].T + affine[:, 2]
-        draw_hand(tile, xy, hands.skeleton, Layer.SOLID, 0.6, unsure=hands.visibility[n] < 2)
-    caption(tile, str(hands.camera[rows[0]]), 0.4)
-    return tile
+def write_montage(data: Dataset, labels: Path, candidate: Candidate) -> Path:
+    """Draw the montage of a frame, once."""
+    target = montage_file(labels, candidate.frame)
+    if not target.exists():
+        rows = np.flatnonzero(data.samples.frame_id == candidate.frame)
+        hands = data.samples.take(rows)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_image(draw_montage(data.pictures.read, hands, candidate), target)
+    return target
+
+
+def set_aside_older(labels: Path) -> None:
+    """Rename a review of labels that were made anew since; it says nothing of these."""
+    folder = verdict_file(labels).parent
+    if _is_older(labels):
+        number = 1
+        while (old := folder.with_name(f"{folder.name}-{number}")).exists():
+            number += 1
+        folder.rename(old)
+        say(f"review: the labels were made anew; verdicts on the old ones are kept in {old}")
+    note = folder / MADE_FROM
+    if not note.exists():
+        write_text(note, file_digest(labels / SAMPLES))
+
+
+def open_review(labels: Path, found: Sequence[Candidate]) -> VerdictStore:
+    """Open the store of a label folder with all that its table says; recover a damaged one.
+
+    Parameters
+    ----------
+    labels
+        The folder.
+    found
+        Its frames.
+
+    Raises
+    ------
+    InputError
+        If the store is held by another program, or the table has what is no verdict.
+    """
+    table = verdict_file(labels)
+    said = _read(table) if table.exists() else []
+    store, backup, saved = open_verdicts(_store_file(labels))
+    store.add([*_rows_of(found), *said, *saved])
+    if backup is not None:
+        kept_rows = {row.frame: row.verdict for row in saved if row.verdict}
+        say(f"review: the store of verdicts was damaged and is kept as {backup}")
+        say(f"  recovered: {len(kept_rows)} verdicts from it, the others from {table}")
+        store.take_table({row.frame: row.verdict for row in said} | kept_rows)
+        _export(store, table, said)
+    else:
+        sync_table(store, table, said)
+    return store
+
+
+def sync_table(store: VerdictStore, table: Path, said: Sequence[FrameRow] | None = None) -> None:
+    """Take over what a person wrote into the table, then bring it up to date."""
+    if said is None:
+        said = _read(table) if table.exists() else []
+    with store.writing():
+        store.take_table({row.frame: row.verdict for row in said})
+        _export(store, table, said)
+
+
+def _export(store: VerdictStore, table: Path, said: Sequence[FrameRow]) -> None:
+    rows = store.rows()
+    if {r.frame: r.verdict for r in rows} != {r.frame: r.verdict for r in said}:
+        _write(table, rows)
+    store.told()
 
 
 def awaited_verdicts(labels: Sequence[Path]) -> list[Path]:
@@ -94,28 +164,82 @@ def awaited_verdicts(labels: Sequence[Path]) -> list[Path]:
     waiting = []
     for folder in labels:
         table = verdict_file(folder)
-        open_rows = sum(not row["verdict"].strip() for row in _read(table))
+        open_rows = sum(not row.verdict for row in _verdicts(folder))
         if open_rows:
             waiting.append(table)
-            say(f"review: {open_rows} frames wait for a verdict; {HELP} {table},")
-            say("  looking at the montages beside it, then give the same command again")
+            say(f"review: {open_rows} frames wait for a verdict: multiview review {folder}; or")
+            say(f"  {HELP} {table},")
+            say("  looking at the montages beside it; then give the same command again")
     return waiting
 
 
 def rejected(labels: Path) -> set[tuple[int, str]]:
     """Frames, or single views of them, that a person rejected: (frame, camera or "")."""
-    table = verdict_file(labels)
-    if not table.exists():
-        return set()
     out: set[tuple[int, str]] = set()
-    for row in _read(table):
-        word, *cameras = row["verdict"].split() or [GOOD]
-        if word == BAD:
-            out |= {(int(row["frame"]), camera) for camera in cameras or [""]}
+    for row in _verdicts(labels):
+        if row.verdict.split()[:1] == [BAD]:
+            out |= {(row.frame, camera) for camera in bad_views(row.verdict) or ("",)}
     return out
 
 
-def _read(table: Path) -> list[dict[str, str]]:
+def kept(labels: Path, data: Dataset) -> Dataset:
+    """Labels of a folder without those that a person rejected."""
+    frames = rejected(labels)
+    if not frames:
+        return data
+    samples = data.samples
+    keep = [
+        not ({(f, ""), (f, camera)} & frames)
+        for f, camera in zip(samples.frame_id.tolist(), samples.camera.tolist(), strict=True)
+    ]
+    return replace(data, samples=samples.take(np.flatnonzero(keep)))
+
+
+def _store_file(labels: Path) -> Path:
+    return verdict_file(labels).with_suffix(".sqlite")
+
+
+def _is_older(labels: Path) -> bool:
+    """Whether verdicts are there, of labels that these are not."""
+    note = verdict_file(labels).with_name(MADE_FROM)
+    return note.exists() and note.read_text().strip() != file_digest(labels / SAMPLES)
+
+
+def _verdicts(labels: Path) -> list[FrameRow]:
+    """Read all verdicts, the store's too where a page was used."""
+    table = verdict_file(labels)
+    there = table.exists() or _store_file(labels).exists()
+    if not there or _is_older(labels):
+        return []
+    if not _store_file(labels).exists():
+        return _read(table)
+    store = open_review(labels, ())
+    try:
+        return store.rows()
+    finally:
+        store.close()
+
+
+def _rows_of(found: Sequence[Candidate]) -> list[FrameRow]:
+    return [
+        FrameRow(
+            c.frame, f"{c.frame:06d}.jpg", f"{c.worst_px:.1f}" if np.isfinite(c.worst_px) else ""
+        )
+        for c in found
+    ]
+
+
+def _write(table: Path, rows: Sequence[FrameRow]) -> None:
+    """Write the table, the doubtful frames first."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(FIELDS)
+    for row in sorted(rows, key=lambda row: (-float(row.worst or 0), row.frame)):
+        writer.writerow((row.frame, row.montage, row.worst, row.verdict))
+    write_text(table, text.getvalue())
+
+
+def _read(table: Path) -> list[FrameRow]:
     """Read the table and refuse what is no verdict.
 
     Raises
@@ -127,14 +251,20 @@ def _read(table: Path) -> list[dict[str, str]]:
         rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8-sig"))))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table}: cannot be read ({error})", "save it as CSV in UTF-8") from None
-    for line, row in enumerate(rows, start=2):
-        verdict = row.get("verdict")
-        word = (verdict or "").split()[:1]
-        fine = verdict is not None and word in ([], [GOOD], [BAD])
-        fine = fine and str(row.get("frame", "")).isdigit()
-        if not fine or (word == [GOOD] and len(str(verdict).split()) > 1):
-            raise InputError(
-                f"{table} line {line}: {verdict!r} is no verdict",
-                "write ok, bad, or bad CAMERA [CAMERA ...]; keep the columns as they are",
-            )
-    return rows
+    return [_row(table, line, row) for line, row in enumerate(rows, start=2)]
+
+
+def _row(table: Path, line: int, row: dict[str, str]) -> FrameRow:
+    verdict = row.get("verdict")
+    try:
+        if verdict is None or not str(row.get("frame", "")).isdigit():
+            raise InputError(f"{verdict!r} is no verdict", "keep the columns as they are")
+        worst = row.get("worst_residual_px") or ""
+        float(worst or 0)
+        return FrameRow(int(row["frame"]), row.get("montage") or "", worst, tidy(verdict))
+    except InputError as error:
+        raise InputError(f"{table} line {line}: {error.what}", error.next_step) from None
+    except ValueError:
+        raise InputError(
+            f"{table} line {line}: {worst!r} is no number", "keep the columns as they are"
+        ) from None

@@ -16,7 +16,7 @@ from multiview.formats.datasets.store import MANIFEST
 from multiview.formats.foreign import read_json
 from multiview.progress import say
 from multiview.stage import file_digest
-from multiview.stages.review_folder import rejected, verdict_file
+from multiview.stages.review_folder import kept, rejected, verdict_file
 from multiview.train.hands import TrainingHands
 
 __all__ = ["RoundData", "hands_of_dataset", "run_round_dataset"]
@@ -126,17 +126,7 @@ def _groups(samples: HandSamples) -> tuple[str, ...]:
 
 def _kept(folder: Path) -> Dataset:
     """Labels of a take without those that a person rejected."""
-    data = load_dataset(folder)
-    samples = data.samples
-    frames = rejected(folder)
-    keep = np.array(
-        [
-            not ({(f, ""), (f, camera)} & frames)
-            for f, camera in zip(samples.frame_id.tolist(), samples.camera.tolist(), strict=True)
-        ],
-        np.bool_,
-    )
-    return replace(data, samples=samples.take(np.flatnonzero(keep)))
+    return kept(folder, load_dataset(folder))
 
 
 def _start(path: Path | None) -> list[Dataset]:
@@ -150,6 +140,7 @@ def _start(path: Path | None) -> list[Dataset]:
 
 
 def _digest(folder: Path) -> str:
+    rejected(folder)  # brings the table up to date with what was said on the page
     verdicts = verdict_file(folder)
     said = file_digest(verdicts) if verdicts.exists() else "none"
     return f"{file_digest(folder / 'samples.parquet')}:{said}"

@@ -14,6 +14,7 @@ from multiview.verbs.dataset import (
 from multiview.verbs.detect import Detect
 from multiview.verbs.models import Convert, Models, ModelsBias
 from multiview.verbs.plan import Plan
+from multiview.verbs.review import Review
 from multiview.verbs.train import Train
 
 __all__ = ["VERBS"]
@@ -29,6 +30,7 @@ VERBS: dict[str, type[Config]] = {
     "triangulate": Triangulate,
     "smooth": Smooth,
     "label": Label,
+    "review": Review,
     "dataset make": DatasetMake,
     "dataset convert": DatasetConvert,
     "dataset split": DatasetSplit,
