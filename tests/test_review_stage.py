@@ -22,7 +22,7 @@ from multiview.stages.review_page import ReviewServer
 from multiview.stages.review_session import ReviewSession, label_folders
 
 sys.path.insert(0, str(Path(__file__).parent))
-from review_labels import make_labels
+from review_labels import FRAMES, make_labels
 
 
 @pytest.fixture
@@ -182,6 +182,23 @@ def test_verdicts_on_labels_that_were_made_anew_are_kept_aside(labels, capsys):
     assert "made anew" in capsys.readouterr().out
     assert set(table(labels).values()) == {""}
     assert (labels.parent / "labels.review-1" / "verdicts.sqlite").exists()
+
+
+def test_a_review_of_an_older_version_is_gone_on_with(labels):
+    """It has a table and montages of other tiles, and neither store nor note."""
+    folder = verdict_file(labels).parent
+    folder.mkdir()
+    rows = [("frame", "montage", "worst_residual_px", "verdict")]
+    rows += [(f, f"{f:06d}.jpg", f"{f}.0", "bad" if f == 7 else "") for f in FRAMES]
+    with verdict_file(labels).open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    cv2.imwrite(str(folder / "000007.jpg"), np.zeros((10, 10, 3), np.uint8))
+    before = verdict_file(labels).read_bytes()
+    session = ReviewSession([labels], "time")
+    assert [f["verdict"] for f in session.describe()["frames"]] == ["", "bad", "", ""]
+    assert cv2.imread(str(session.montage(1))).shape[1] > 2 * 240
+    session.close()
+    assert verdict_file(labels).read_bytes() == before
 
 
 def test_the_labels_of_a_run_are_found(labels, tmp_path):

@@ -1,7 +1,7 @@
-"""The review page on the labels of the demo capture, as docs/review.png.
+"""The review page on the labels of the demo capture, as docs/review.jpg.
 
 .venv/bin/multiview demo --out out/demo
-.venv/bin/python experiments/21-review/screenshot.py out/demo/label docs/review.png
+.venv/bin/python experiments/21-review/screenshot.py out/demo/label docs/review.jpg
 """
 
 import shutil
@@ -28,9 +28,8 @@ def main(labels, target):
         driver.quit()
         server.kill()
         picture = cv2.imread(f"{folder}/page.png")
-        cv2.imwrite(
-            str(target), cv2.resize(picture, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
-        )
+        small = cv2.resize(picture, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(target), small, [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 if __name__ == "__main__":

@@ -76,15 +76,14 @@ def write_review(capture: Capture, labels: Path) -> Path:
     del capture  # the labels' own pictures are drawn on
     set_aside_older(labels)
     table = verdict_file(labels)
-    if table.exists():
-        return table
     data = load_dataset(labels)
     found = candidates(data.samples)
     with progress_bar() as progress:
         for number, candidate in enumerate(found, start=1):
             write_montage(data, labels, candidate)
             progress("montages", number, len(found))
-    _write(table, _rows_of(found))
+    if not table.exists():
+        _write(table, _rows_of(found))
     return table
 
 
@@ -100,7 +99,10 @@ def write_montage(data: Dataset, labels: Path, candidate: Candidate) -> Path:
 
 
 def set_aside_older(labels: Path) -> None:
-    """Rename a review of labels that were made anew since; it says nothing of these."""
+    """Rename a review of labels that were made anew since; it says nothing of these.
+
+    Montages of a version that did not note the labels have other tiles: they are drawn again.
+    """
     folder = verdict_file(labels).parent
     if _is_older(labels):
         number = 1
@@ -110,6 +112,9 @@ def set_aside_older(labels: Path) -> None:
         say(f"review: the labels were made anew; verdicts on the old ones are kept in {old}")
     note = folder / MADE_FROM
     if not note.exists():
+        for montage in folder.glob("*.jpg"):
+            if montage.stem.isdigit():
+                montage.unlink()
         write_text(note, file_digest(labels / SAMPLES))
 
 
