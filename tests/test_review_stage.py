@@ -16,6 +16,7 @@ import pytest
 
 from multiview.errors import InputError
 from multiview.formats.datasets import load_dataset
+from multiview.formats.samples_parquet import write_samples
 from multiview.stages.dataset import run_convert_dataset
 from multiview.stages.review_folder import awaited_verdicts, rejected, verdict_file, write_review
 from multiview.stages.review_page import ReviewServer
@@ -150,7 +151,7 @@ def test_a_press_sent_again_counts_once(page):
 
 
 def test_what_was_written_into_the_table_is_on_the_page_and_stays(labels):
-    write_review(None, labels)
+    write_review(labels)
     edit(labels, f9="bad cam02", f7="OK")
     session = ReviewSession([labels], "residual")
     assert [f["verdict"] for f in session.describe()["frames"]] == ["", "bad cam02", "ok", ""]
@@ -199,6 +200,26 @@ def test_a_review_of_an_older_version_is_gone_on_with(labels):
     assert cv2.imread(str(session.montage(1))).shape[1] > 2 * 240
     session.close()
     assert verdict_file(labels).read_bytes() == before
+
+
+def test_an_undo_sent_again_takes_back_one_verdict_of_several_takes(labels):
+    other = make_labels(labels.with_name("other"))
+    session = ReviewSession([labels, other], "time")
+    sent = [
+        {"name": f"p{n}", "deed": deed, "places": places, "camera": ""}
+        for n, (deed, places) in enumerate([("accept", [0]), ("reject", [4]), ("undo", [])])
+    ]
+    assert session.press(sent, [0, 0])["undone"] == [4]
+    assert session.press(sent[2:], [0, 0])["undone"] == []
+    assert [f["verdict"] for f in session.describe()["frames"]] == ["ok"] + [""] * 7
+    session.close()
+
+
+def test_labels_without_a_frame_are_refused(labels):
+    samples = load_dataset(labels).samples
+    write_samples(samples.take(np.array([], int)), labels / "samples.parquet")
+    with pytest.raises(InputError, match="no frame has a label"):
+        ReviewSession([labels], "time")
 
 
 def test_the_labels_of_a_run_are_found(labels, tmp_path):

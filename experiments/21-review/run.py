@@ -25,7 +25,6 @@ HERE = Path(__file__).parent
 VIEWS, FRAMES, PRESSES = 31, 100, 500
 PACE_S = 0.25
 CYCLE = "1213a"  # a view out, another, the first one in again, a third; then accept the rest
-LEFT_BY_CYCLE = "bad cam01 cam02"
 
 
 def make_labels(folder):

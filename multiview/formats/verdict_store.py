@@ -117,6 +117,10 @@ class VerdictStore:
         )
         return found[0] if found else (0.0, 0)
 
+    def knows(self, name: str) -> bool:
+        """Whether a press was kept already."""
+        return bool(self._read("SELECT 1 FROM press WHERE name = ?", name))
+
     def add(self, rows: Sequence[FrameRow]) -> None:
         """Put in frames that are not there yet."""
         with self.writing():
@@ -144,14 +148,14 @@ class VerdictStore:
             Gives the new verdicts from the present ones of those frames.
         """
         with self.writing():
-            if not self._known(name):
+            if not self.knows(name):
                 self._change(name, deed, change(self._of(frames)))
 
     def undo(self, name: str) -> tuple[int, ...]:
         """Take the last standing press back, where nothing came after it; return its frames."""
         with self.writing():
             _, target = self.last()
-            if self._known(name) or not target:
+            if self.knows(name) or not target:
                 return ()
             old = self._read(
                 "SELECT c.frame, c.old, c.old_owner FROM change c JOIN frame f"
@@ -187,9 +191,6 @@ class VerdictStore:
     def _of(self, frames: Iterable[int]) -> dict[int, str]:
         query = "SELECT frame, verdict FROM frame WHERE frame = ?"
         return dict(row for frame in frames for row in self._read(query, frame))
-
-    def _known(self, name: str) -> bool:
-        return bool(self._read("SELECT 1 FROM press WHERE name = ?", name))
 
     def _change(self, name: str, deed: str, new: dict[int, str]) -> None:
         cursor = self._db.execute(

@@ -43,6 +43,8 @@ def candidates(
     samples: HandSamples, scores: Mapping[int, float] | None = None
 ) -> tuple[Candidate, ...]:
     """Gather the labelled frames of a take, in the order of time."""
+    if not len(samples):
+        return ()
     scores = scores or {}
     order = np.lexsort((samples.camera, samples.frame_id))
     frames, starts = np.unique(samples.frame_id[order], return_index=True)

@@ -45,6 +45,11 @@ class Press:
     def __post_init__(self) -> None:
         if self.deed not in DEEDS or bool(self.camera) != (self.deed == "view"):
             raise InputError(f"{self.deed!r} is no deed", f"one of {', '.join(DEEDS)}")
+        if self.camera.split() not in ([], [self.camera]):
+            raise InputError(
+                f"camera {self.camera!r}: a verdict cannot name it, it has a space",
+                "reject the frame, or rename the camera's folder and label again",
+            )
 
 
 def tidy(text: str, cameras: Sequence[str] | None = None) -> str:

@@ -99,8 +99,8 @@ class _Loop:
         folder = self.folder(number)
         labels = [self._label(take, folder / take.name, number) for take in self.config.takes]
         if self.review:
-            for take, made in zip(self.config.takes, labels, strict=True):
-                write_review(_open(take), made)
+            for made in labels:
+                write_review(made)
             waiting = awaited_verdicts(labels)
             if waiting:
                 return waiting[0]

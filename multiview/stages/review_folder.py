@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from multiview.capture import Capture
 from multiview.errors import InputError
 from multiview.formats.atomic import write_text
 from multiview.formats.datasets import Dataset, load_dataset
@@ -58,22 +57,19 @@ def montage_file(labels: Path, frame: int) -> Path:
     return verdict_file(labels).with_name(f"{frame:06d}.jpg")
 
 
-def write_review(capture: Capture, labels: Path) -> Path:
+def write_review(labels: Path) -> Path:
     """Draw a montage for every labelled frame, and a table without verdicts; never over one.
 
     Parameters
     ----------
-    capture
-        The take.
     labels
-        Folder of `multiview label`.
+        Folder of `multiview label`, with its pictures.
 
     Returns
     -------
     Path
         The table.
     """
-    del capture  # the labels' own pictures are drawn on
     set_aside_older(labels)
     table = verdict_file(labels)
     data = load_dataset(labels)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import secrets
-import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -175,8 +174,7 @@ def run_review(
     session = ReviewSession(label_folders(run), order)
     try:
         with ReviewServer(session, port) as server:
-            for work in (session.draw_all, session.keep_tables):
-                threading.Thread(target=work, daemon=True).start()
+            session.start()
             said = session.describe()["frames"]
             waiting = sum(not frame["verdict"] for frame in said)
             say(f"review: {waiting} of {len(said)} frames wait for a verdict; Ctrl-C ends, nothing")

@@ -108,14 +108,30 @@ class ReviewSession:
             self.folders.append(_Folder(labels, data, open_review(labels, mine), take))
             found += [(candidate, number) for candidate in mine]
         owner = {id(candidate): number for candidate, number in found}
-        ordered = in_order([candidate for candidate, _ in found], order)
+        # as filmed means one take after the other, which is how they were gathered
+        listed = [candidate for candidate, _ in found]
+        ordered = in_order(listed, order) if found and order != "time" else listed
         self.places = [_Place(owner[id(c)], c) for c in ordered]
         self._at = {(p.folder, p.candidate.frame): n for n, p in enumerate(self.places)}
-        self._stop = threading.Event()
+        self._stop, self._threads = threading.Event(), list[threading.Thread]()
+        if not self.places:
+            self.close()
+            raise InputError(
+                f"{folders[0]}: no frame has a label in it",
+                "label again with a lower --label.min-keypoints",
+            )
+
+    def start(self) -> None:
+        """Begin to draw montages, and to keep the tables up to date, beside what is asked for."""
+        for work in (self._draw_all, self._keep_tables):
+            self._threads.append(threading.Thread(target=work, daemon=True))
+            self._threads[-1].start()
 
     def close(self) -> None:
         """Bring the tables up to date and close the stores."""
         self._stop.set()
+        for thread in self._threads:
+            thread.join()
         for folder in self.folders:
             sync_table(folder.store, verdict_file(folder.labels))
             folder.store.close()
@@ -169,6 +185,8 @@ class ReviewSession:
     def _one(self, press: dict[str, Any]) -> list[int]:
         """Keep one press; return the places that an undo changed."""
         if press["deed"] == UNDO:
+            if any(folder.store.knows(press["name"]) for folder in self.folders):
+                return []
             last = [folder.store.last() for folder in self.folders]
             number = last.index(max(last))
             frames = self.folders[number].store.undo(press["name"])
@@ -181,7 +199,7 @@ class ReviewSession:
                 folder.store.record(deed.name, deed.deed, frames, partial(after, deed))
         return []
 
-    def draw_all(self) -> None:
+    def _draw_all(self) -> None:
         """Draw montages in the order of the page, until all are there or the session closes."""
         for place in range(len(self.places)):
             if self._stop.is_set():
@@ -191,14 +209,13 @@ class ReviewSession:
             except MultiviewError as error:  # the page shows which picture is missing
                 say(f"review: {error}")
 
-    def keep_tables(self, every_s: float = 1.0) -> None:
+    def _keep_tables(self, every_s: float = 1.0) -> None:
         """Bring the tables up to date soon after verdicts, until the session closes."""
         told, words = self._revisions(), ""
         while not self._stop.wait(every_s):
-            now = self._revisions()
-            if now == told:
-                continue
             try:
+                if self._revisions() == told:
+                    continue
                 for folder in self.folders:
                     sync_table(folder.store, verdict_file(folder.labels))
                 told = self._revisions()

@@ -30,7 +30,9 @@ def test_only_what_changes_is_told():
     assert after(Press("p", "accept", (7, 8, 9)), {7: "", 8: "ok"}) == {7: "ok"}
 
 
-@pytest.mark.parametrize(("deed", "camera"), [("view", ""), ("accept", "cam00"), ("drop", "")])
+@pytest.mark.parametrize(
+    ("deed", "camera"), [("view", ""), ("accept", "cam00"), ("drop", ""), ("view", "cam 1")]
+)
 def test_a_press_of_no_sense_is_refused(deed, camera):
     with pytest.raises(InputError):
         Press("p", deed, (1,), camera)

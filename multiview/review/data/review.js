@@ -5,8 +5,10 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const frames = data.frames; // {take, frame, views: [camera...], across, worst, verdict}
 const VIEW_KEYS = "1234567890bcdefghijklmopqstvwyz";
 const LOOK_AHEAD = 12, LOOK_BACK = 3, BATCH = 200, POLL_MS = 2000, RETRY_MS = 500;
-const keyOf = new Map(data.cameras.map((camera, n) => [camera, VIEW_KEYS[n]]));
-const cameraOf = new Map(data.cameras.map((camera, n) => [VIEW_KEYS[n], camera]));
+// a verdict is words, so a camera with a space in its name cannot be named by one
+const named = data.cameras.filter((camera) => !/\s/.test(camera)).slice(0, VIEW_KEYS.length);
+const keyOf = new Map(named.map((camera, n) => [camera, VIEW_KEYS[n]]));
+const cameraOf = new Map(named.map((camera, n) => [VIEW_KEYS[n], camera]));
 const $ = (id) => document.getElementById(id);
 const pictures = new Map(), queue = [];
 let place = Math.max(0, frames.findIndex((f) => !f.verdict)), mark = null, shown = -1;
