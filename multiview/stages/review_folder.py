@@ -31,6 +31,7 @@ from multiview.stages.pictures import write_image
 
 __all__ = [
     "awaited_verdicts",
+    "judged",
     "kept",
     "montage_file",
     "open_review",
@@ -172,6 +173,11 @@ def awaited_verdicts(labels: Sequence[Path]) -> list[Path]:
             say(f"  {HELP} {table},")
             say("  looking at the montages beside it; then give the same command again")
     return waiting
+
+
+def judged(labels: Path) -> dict[int, str]:
+    """Return the verdict on every frame of the review; empty ones wait, and none: no review."""
+    return {row.frame: row.verdict for row in _verdicts(labels)}
 
 
 def rejected(labels: Path) -> set[tuple[int, str]]:
