@@ -113,6 +113,8 @@ def test_it_listens_to_this_computer_only(page):
         (400, "press", {"method": "POST", "body": b"nonsense"}),
         (413, "press", {"method": "POST", "headers": {"Content-Length": "99999999999"}}),
         (413, "press", {"method": "POST", "headers": {"Content-Length": "-1"}}),
+        (413, "press", {"method": "POST", "headers": {"Content-Length": "9" * 5000}}),
+        (403, "press", {"method": "POST", "headers": {"origin": "http://evil.example"}}),
     ],
 )
 def test_requests_that_are_not_served(page, status, path, changed):

@@ -81,13 +81,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, method: str) -> None:
         try:
-            body = self._body()
             server = self.server
-            headers = {name: value for name, value in self.headers.items()}
+            headers = {name.title(): value for name, value in self.headers.items()}
             if len(self.headers.get_all("Host", [])) != 1:
                 raise Refusal(400, "one Host, please")
             asked = route(method, self.path, headers, server.token, server.server_port)
-            self._answer(*_reply(server.session, asked, body))
+            self._answer(*_reply(server.session, asked, self._body()))
         except Refusal as refusal:
             self.close_connection = True
             self._json(refusal.status, {"why": refusal.why})
@@ -98,11 +97,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "0")
-        if (
-            not length.isdecimal()
-            or int(length) > MOST_BYTES
-            or "Transfer-Encoding" in self.headers
-        ):
+        known = length.isdecimal() and "Transfer-Encoding" not in self.headers
+        # a number of thousands of digits is none that Python reads
+        if not known or len(length) > 9 or int(length) > MOST_BYTES:
             raise Refusal(413, "too much, or of unknown length")
         return self.rfile.read(int(length))
 
