@@ -40,12 +40,16 @@ def driver():
 @pytest.fixture
 def server(tmp_path):
     labels = make_labels(tmp_path / "labels", frames=range(40))
-    command = [sys.executable, "-m", "multiview", "review", str(labels), "--order", "time"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    url = next(line.strip() for line in process.stdout if "http://" in line)
+    process, url = start(labels)
     yield process, url, labels
     process.kill()
     process.wait()
+
+
+def start(labels):
+    command = [sys.executable, "-m", "multiview", "review", str(labels), "--order", "time"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return process, next(line.strip() for line in process.stdout if "http://" in line)
 
 
 def press(driver, keys):
@@ -113,6 +117,57 @@ def test_a_key_is_answered_at_once(driver, server):
     times = driver.execute_script(script)
     assert len(times) >= 25
     assert np.median(times) < LIMIT_MS  # 95 % of them on a quiet machine: experiments/22-review
+
+
+def text(driver, name):
+    return driver.execute_script(f"return document.getElementById('{name}').textContent")
+
+
+def test_the_page_says_what_was_said_and_what_is_left(driver, server):
+    _, url, labels = server
+    open_page(driver, url)
+    assert text(driver, "where").startswith("1 of 40: ")
+    assert "not detected" not in text(driver, "frame")
+    assert "cam00 0.0 px" in text(driver, "frame")
+    press(driver, "a")
+    wait(driver, "document.getElementById('last').textContent", "frame 0 accepted")
+    press(driver, "1")
+    assert text(driver, "verdict") == "without cam00"
+    assert text(driver, "last") == ""  # said of the frame that is shown
+    wait(driver, "document.querySelectorAll('.view.out').length", 1)
+    driver.find_elements("css selector", ".view")[2].click()  # a mouse may be used too
+    assert text(driver, "verdict") == "without cam00, cam02"
+    wait(
+        driver,
+        "/^2 judged, about [0-9]+ s left$/.test(document.getElementById('progress').textContent)",
+    )
+    press(driver, "\ue014r\ue010")  # a range from the third frame to the last
+    assert text(driver, "range").startswith("range of 38:")
+    press(driver, "\ue00cr\ue011")  # escape; from the last to the first
+    assert text(driver, "range").startswith("range of 40:")
+    press(driver, "x")
+    wait(driver, "document.getElementById('progress').textContent.startsWith('all judged')")
+    all_kept(driver)
+    assert set(kept(labels)[0].values()) == {"bad"}
+
+
+def test_verdicts_are_there_again_after_kill_9_between_them(driver, server):
+    process, url, labels = server
+    open_page(driver, url)
+    press(driver, "ax")
+    all_kept(driver)
+    process.kill()
+    process.wait()
+    again, url = start(labels)
+    open_page(driver, url)
+    assert text(driver, "where").startswith("3 of 40: ")  # goes on where it was
+    press(driver, "u")
+    wait(driver, "document.getElementById('where').textContent.startsWith('2 of 40')")
+    press(driver, "a")
+    all_kept(driver)
+    again.kill()
+    again.wait()
+    assert [kept(labels)[0][n] for n in range(3)] == ["ok", "ok", ""]
 
 
 def test_two_tabs_share_one_set(driver, server):

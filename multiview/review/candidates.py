@@ -25,9 +25,9 @@ class Candidate:
         Number of the frame set.
     cameras, images
         Views with a label, and their pictures.
-    worst_px
-        Largest distance of a label from what the detector found in that view, pixels; NaN where
-        the detector found nothing.
+    views_px
+        Largest distance of a label from what the detector found in that view, for each of the
+        views, pixels; NaN where the detector found nothing.
     score
         Of the selection (the worst hand's); NaN unknown.
     """
@@ -35,8 +35,13 @@ class Candidate:
     frame: int
     cameras: tuple[str, ...]
     images: tuple[str, ...]
-    worst_px: float
+    views_px: tuple[float, ...]
     score: float = float("nan")
+
+    @property
+    def worst_px(self) -> float:
+        """Largest of all views; NaN where no view says one."""
+        return max((px for px in self.views_px if np.isfinite(px)), default=float("nan"))
 
 
 def candidates(
@@ -48,17 +53,20 @@ def candidates(
     scores = scores or {}
     order = np.lexsort((samples.camera, samples.frame_id))
     frames, starts = np.unique(samples.frame_id[order], return_index=True)
+    residual = samples.residual_px
+    worst = np.where(np.isfinite(residual), residual, -np.inf).max(1)
     found = []
     for frame, rows in zip(frames.tolist(), np.split(order, starts[1:]), strict=True):
         views = dict(zip(samples.camera[rows].tolist(), samples.image[rows].tolist(), strict=True))
-        residual = samples.residual_px[rows]
-        residual = residual[np.isfinite(residual)]
+        px = dict.fromkeys(views, -np.inf)
+        for camera, value in zip(samples.camera[rows].tolist(), worst[rows].tolist(), strict=True):
+            px[camera] = max(px[camera], value)
         found.append(
             Candidate(
                 frame=frame,
                 cameras=tuple(views),
                 images=tuple(views.values()),
-                worst_px=float(residual.max()) if residual.size else float("nan"),
+                views_px=tuple(v if np.isfinite(v) else float("nan") for v in px.values()),
                 score=scores.get(frame, float("nan")),
             )
         )

@@ -18,7 +18,7 @@ from multiview.formats.selection_csv import read_scores
 from multiview.formats.verdict_store import UNDO, VerdictStore
 from multiview.progress import say
 from multiview.review.candidates import Candidate, candidates, in_order
-from multiview.review.montage import GAP, TILE, columns_of
+from multiview.review.montage import GAP, columns_of, tile_of
 from multiview.review.verdicts import Press, after, seconds_left
 from multiview.stages.review_folder import (
     begin_review,
@@ -171,13 +171,15 @@ class ReviewSession:
                 "take": self.folders[p.folder].take,
                 "frame": p.candidate.frame,
                 "views": p.candidate.cameras,
+                "views_px": [_or_none(px) for px in p.candidate.views_px],
                 "across": columns_of(len(p.candidate.cameras)),
+                "tile": tile_of(len(p.candidate.cameras)),
                 "worst": _or_none(p.candidate.worst_px),
                 "verdict": said[p.folder].get(p.candidate.frame, ""),
             }
             for p in self.places
         ]
-        about = {"frames": frames, "cameras": cameras, "tile": TILE, "gap": GAP}
+        about = {"frames": frames, "cameras": cameras, "gap": GAP}
         return about | {"since": self._revisions(), "left_s": self._left()}
 
     def montage(self, place: int) -> Path:

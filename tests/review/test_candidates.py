@@ -4,7 +4,7 @@ import pytest
 from multiview.core.samples import make_samples
 from multiview.errors import InputError
 from multiview.review.candidates import candidates, in_order
-from multiview.review.montage import GAP, TILE, columns_of, draw_montage
+from multiview.review.montage import GAP, SCREEN_WH, columns_of, draw_montage, tile_of
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,8 @@ def test_a_frame_is_its_views_and_its_worst_residual(samples):
     first, second, third = candidates(samples, {5: 0.5})
     assert (first.frame, first.cameras, first.worst_px) == (3, ("a", "b"), 2.0)
     assert first.images == ("images/a/000003.jpg", "images/b/000003.jpg")
-    assert (second.cameras, second.worst_px, second.score) == (("a",), 8.0, 0.5)
+    assert first.views_px == (1.0, 2.0)
+    assert (second.cameras, second.views_px, second.score) == (("a",), (8.0,), 0.5)
     assert np.isnan(third.worst_px)
 
 
@@ -51,15 +52,20 @@ def test_a_montage_is_about_as_wide_as_a_screen(views):
     down = -(-views // across)
     assert across * down < views + max(across, down)
     if views == 31:
-        assert (across, down) == (7, 5)
+        assert (across, down) == (8, 4)
+    size = np.array((across, down)) * tile_of(views)
+    # as large as a screen shows; 31 views are a little more, so that hands stay large enough
+    assert (size <= np.array(SCREEN_WH) * (1.12 if views == 31 else 1)).all()
+    assert tile_of(views) >= 240
 
 
 def test_tiles_lie_in_the_order_of_the_cameras(samples):
     colours = {"images/a/000003.jpg": (255, 0, 0), "images/b/000003.jpg": (0, 255, 0)}
     read = lambda image: np.full((100, 100, 3), colours[image], np.uint8)  # noqa: E731
     picture = draw_montage(read, samples, candidates(samples)[0])
-    assert picture.shape == (TILE + 2 * GAP, 2 * TILE + 3 * GAP, 3)
-    left, right = picture[:, : TILE + GAP], picture[:, TILE + 2 * GAP :]
+    tile = tile_of(2)
+    assert picture.shape == (tile + 2 * GAP, 2 * tile + 3 * GAP, 3)
+    left, right = picture[:, : tile + GAP], picture[:, tile + 2 * GAP :]
     for half, colour in ((left, (255, 0, 0)), (right, (0, 255, 0))):
         assert (half == colour).all(-1).mean() > 0.5
         assert ((half != colour).any(-1) & (half != 32).any(-1)).any()  # the hand is drawn

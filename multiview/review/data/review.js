@@ -2,7 +2,7 @@
 // Keys are handled here at once; what they say is queued, sent in order, and leaves the queue only
 // when the server has kept it. A press has a name of its own, so sending it twice is harmless.
 const data = JSON.parse(document.getElementById("data").textContent);
-const frames = data.frames; // {take, frame, views: [camera...], across, worst, verdict}
+const frames = data.frames; // {take, frame, views: [camera...], views_px, across, tile, worst, verdict}
 const VIEW_KEYS = "1234567890bcdefghijklmopqstvwyz";
 const LOOK_AHEAD = 12, LOOK_BACK = 3, BATCH = 200, POLL_MS = 2000, RETRY_MS = 500;
 // a verdict is words, so a camera with a space in its name cannot be named by one
@@ -13,6 +13,7 @@ const $ = (id) => document.getElementById(id);
 const pictures = new Map(), queue = [];
 let place = Math.max(0, frames.findIndex((f) => !f.verdict)), mark = null, shown = -1;
 let since = data.since, left = data.left_s, sending = false, trouble = "";
+let last = { at: -1, text: "" }; // what was said last, shown once the page has gone on
 
 function picture(at) {
   let image = pictures.get(at);
@@ -41,9 +42,9 @@ function layOut(image) {
 }
 
 function tiles(entry, image) {
-  const { tile, gap } = data;
+  const { tile } = entry, { gap } = data;
   return entry.views.map((camera, n) => {
-    const view = document.createElement("div"), key = document.createElement("b");
+    const view = document.createElement("div"), key = document.createElement("b"), far = document.createElement("i");
     const x = gap + (n % entry.across) * (tile + gap), y = gap + Math.floor(n / entry.across) * (tile + gap);
     view.className = "view";
     view.dataset.camera = camera;
@@ -52,7 +53,12 @@ function tiles(entry, image) {
       width: `${100 * tile / image.naturalWidth}%`, height: `${100 * tile / image.naturalHeight}%`,
     });
     key.textContent = keyOf.get(camera) || "";
-    view.append(key);
+    key.hidden = !key.textContent;
+    const px = entry.views_px[n];
+    far.textContent = `${camera} ${px === null ? "not detected" : `${px.toFixed(1)} px`}`;
+    if (px !== null && px === entry.worst) view.classList.add("most");
+    view.addEventListener("click", () => { if (!/\s/.test(camera)) { press("view", [place], camera); show(); } });
+    view.append(key, far);
     return view;
   });
 }
@@ -87,16 +93,23 @@ function duration(s) {
   return s === null ? "" : s < 90 ? `, about ${Math.ceil(s)} s left` : `, about ${Math.round(s / 60)} min left`;
 }
 
+function words(verdict) {
+  const out = verdict.split(" ").slice(1);
+  if (out.length > 3) return `without ${out.length} views`;
+  return out.length ? `without ${out.join(", ")}` : { ok: "accepted", bad: "rejected", "": "open" }[verdict];
+}
+
 function status() {
-  const entry = frames[place], out = entry.verdict.split(" ").slice(1);
-  document.body.className = kind(entry.verdict);
-  const range = mark === null ? "" : `  range: ${Math.abs(place - mark) + 1} frames`;
+  const entry = frames[place], out = entry.verdict.split(" ").slice(1), done = judged === frames.length;
+  document.body.className = kind(entry.verdict) + (mark === null ? "" : " ranging");
   const worst = entry.worst === null ? "" : `, worst ${entry.worst.toFixed(1)} px`;
-  $("where").textContent = `${place + 1} of ${frames.length}: ${entry.take} frame ${entry.frame}${worst}${range}`;
-  $("verdict").textContent = entry.verdict || "open";
+  $("where").textContent = `${place + 1} of ${frames.length}: ${entry.take} frame ${entry.frame}${worst}`;
+  $("verdict").textContent = words(entry.verdict);
+  $("range").textContent = mark === null ? "" : `range of ${Math.abs(place - mark) + 1}: move, then a or x; esc ends it`;
+  $("last").textContent = last.at === place ? "" : last.text;
   for (const view of document.querySelectorAll(".view")) view.classList.toggle("out", shown === place && out.includes(view.dataset.camera));
   $("fill").style.width = `${100 * judged / frames.length}%`;
-  $("progress").textContent = judged === frames.length ? "all judged" : `${judged} judged${duration(left)}`;
+  $("progress").textContent = done ? "all judged: end with Ctrl-C where you began" : `${judged} judged${duration(left)}`;
   $("unsent").textContent = queue.length ? `${queue.length} not yet kept` : "";
   $("trouble").textContent = trouble;
 }
@@ -117,6 +130,8 @@ function press(deed, places, camera = "") {
       judge(at, views.size ? ["bad", ...[...views].sort()].join(" ") : "");
     }
   }
+  const many = places.length > 1 ? `${places.length} frames` : places.length ? `frame ${frames[places[0]].frame}` : "";
+  last = { at: places.includes(place) ? place : -1, text: many && `${many} ${words(frames[places[0]].verdict)}` };
   queue.push({ name: name(), deed, places, camera });
   send();
 }
@@ -152,7 +167,7 @@ function absorb(answer) {
   left = answer.left_s;
   const waiting = new Set(queue.flatMap((p) => p.places));
   for (const [at, verdict] of Object.entries(answer.verdicts)) if (!waiting.has(Number(at))) judge(Number(at), verdict);
-  if (answer.undone.length) go(Math.min(...answer.undone));
+  if (answer.undone.length) { last = { at: -1, text: "taken back" }; go(Math.min(...answer.undone)); }
 }
 
 function go(to) { place = Math.min(Math.max(to, 0), frames.length - 1); show(); }
@@ -193,4 +208,6 @@ addEventListener("keydown", (event) => {
 addEventListener("beforeunload", (event) => { if (queue.length) event.preventDefault(); });
 addEventListener("resize", () => { if (pictures.get(place)?.decoded) layOut(pictures.get(place)); });
 setInterval(() => send(true), POLL_MS);
+$("first").textContent = VIEW_KEYS[0];
+$("end").textContent = VIEW_KEYS[Math.max(0, named.length - 1)];
 show();
