@@ -63,6 +63,13 @@ def wait(driver, script, wanted=True):
         time.sleep(0.02)
 
 
+def wait_for(check):
+    end = time.monotonic() + PATIENCE_S
+    while not check():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def open_page(driver, url):
     driver.get(url)
     wait(driver, "document.querySelector('#frame img')?.naturalWidth > 0")
@@ -168,6 +175,21 @@ def test_verdicts_are_there_again_after_kill_9_between_them(driver, server):
     again.kill()
     again.wait()
     assert [kept(labels)[0][n] for n in range(3)] == ["ok", "ok", ""]
+
+
+def test_a_frame_that_cannot_be_shown_is_not_accepted(driver, server):
+    _, url, labels = server
+    review = labels.with_name("labels.review")
+    wait_for(lambda: len(list(review.glob("0*.jpg"))) == 40)
+    (review / "000001.jpg").write_bytes(b"no jpeg")
+    open_page(driver, url)
+    wait(driver, "missing.has(1)")
+    press(driver, "aaa")  # the second and third are of the frame that is not shown
+    wait(driver, "document.getElementById('instead').textContent.includes('cannot be shown')")
+    assert not driver.find_element("id", "frame").is_displayed()
+    press(driver, "xa")
+    all_kept(driver)
+    assert [kept(labels)[0][n] for n in range(4)] == ["ok", "bad", "ok", ""]
 
 
 def test_two_tabs_share_one_set(driver, server):

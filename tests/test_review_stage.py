@@ -113,6 +113,8 @@ def test_it_listens_to_this_computer_only(page):
         (400, "press", {"method": "POST", "body": b"nonsense"}),
         (413, "press", {"method": "POST", "headers": {"Content-Length": "99999999999"}}),
         (413, "press", {"method": "POST", "headers": {"Content-Length": "-1"}}),
+        (405, "press", {}),
+        (501, "press", {"method": "PUT"}),
         (413, "press", {"method": "POST", "headers": {"Content-Length": "9" * 5000}}),
         (403, "press", {"method": "POST", "headers": {"origin": "http://evil.example"}}),
     ],
@@ -268,6 +270,32 @@ def test_an_undo_sent_again_takes_back_one_verdict_of_several_takes(labels):
     session.close()
 
 
+def test_labels_without_their_pictures_are_refused_unless_they_are_drawn(labels):
+    pictures = labels / "images" / "cam01"
+    pictures.rename(labels / "gone")
+    for use in (write_review, lambda it: ReviewSession([it], "time")):
+        with pytest.raises(InputError, match=r"4 of 12 pictures are missing, as .*cam01.000004"):
+            use(labels)
+    (labels / "gone").rename(pictures)
+    write_review(labels)
+    pictures.rename(labels / "gone")
+    ReviewSession([labels], "time").close()
+
+
+def test_a_picture_that_cannot_be_read_is_said_once_and_not_served(labels, capsys):
+    for path in (labels / "images" / "cam01").iterdir():
+        path.write_bytes(b"no jpeg")
+    page = Page(ReviewSession([labels], "time"))
+    page.session.start()
+    status, answer, _ = page.ask("montage/1")
+    page.session._threads[0].join()
+    page.close()
+    assert (status, "cam01" in json.loads(answer)["why"]) == (503, True)
+    said = capsys.readouterr().out
+    assert said.count("000004.jpg") == 1
+    assert "3 more frames cannot be drawn" in said
+
+
 def test_labels_without_a_frame_are_refused(labels):
     samples = load_dataset(labels).samples
     write_samples(samples.take(np.array([], int)), labels / "samples.parquet")
@@ -287,11 +315,12 @@ def test_the_labels_of_a_run_are_found(labels, tmp_path):
 
 
 def test_runs_without_labels_say_why(tmp_path):
-    half, old, empty = (tmp_path / name for name in ("half", "old", "empty"))
-    for folder in (half / "take" / "labels.partial", old, empty):
+    half, only, old, empty = (tmp_path / name for name in ("half", "only", "old", "empty"))
+    for folder in (half / "take" / "labels.partial", tmp_path / "only.partial", old, empty):
         folder.mkdir(parents=True)
     (old / "coco.json").write_text("{}")
-    for folder, why in ((half, "not finished"), (old, "older version"), (empty, "no labels")):
+    whys = ("not finished", "not finished", "older version", "no labels")
+    for folder, why in zip((half, only, old, empty), whys, strict=True):
         with pytest.raises(InputError, match=why):
             label_folders(folder)
     with pytest.raises(InputError, match="no such folder"):

@@ -33,6 +33,7 @@ from multiview.stages.review_table import read_table, rows_of, write_table
 __all__ = [
     "awaited_verdicts",
     "begin_review",
+    "check_pictures",
     "judged",
     "kept",
     "montage_file",
@@ -75,11 +76,12 @@ def write_review(labels: Path) -> Path:
     Raises
     ------
     InputError
-        If there are verdicts on other labels than these.
+        If there are verdicts on other labels than these, or pictures are missing.
     """
     data = load_dataset(labels)
     found = candidates(data.samples)
     begin_review(labels, found)
+    check_pictures(data, labels, found)
     with progress_bar() as progress:
         for number, candidate in enumerate(found, start=1):
             write_montage(data, labels, candidate)
@@ -128,6 +130,18 @@ def begin_review(labels: Path, found: Sequence[Candidate]) -> None:
     write_text(note, file_digest(labels / SAMPLES) + "\n")
 
 
+def check_pictures(data: Dataset, labels: Path, found: Sequence[Candidate]) -> None:
+    """Raise if a montage that is still to be drawn lacks a picture."""
+    todo = [c for c in found if not montage_file(labels, c.frame).exists()]
+    paths = [data.pictures.path(image) for c in todo for image in c.images]
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise InputError(
+            f"{labels}: {len(missing)} of {len(paths)} pictures are missing, as {missing[0]}",
+            "label again, with pictures: multiview label ... --force",
+        )
+
+
 def open_review(labels: Path, found: Sequence[Candidate]) -> VerdictStore:
     """Open the store of a label folder with all that its table says; recover a damaged one.
 
@@ -150,8 +164,9 @@ def open_review(labels: Path, found: Sequence[Candidate]) -> VerdictStore:
     store.add([*rows_of(found), *said, *saved])
     if backup is not None:
         kept_rows = {row.frame: row.verdict for row in saved if row.verdict}
+        others = sum(bool(row.verdict) and row.frame not in kept_rows for row in said)
         say(f"review: the store of verdicts was damaged and is kept as {backup}")
-        say(f"  recovered: {len(kept_rows)} verdicts from it, the others from {table}")
+        say(f"  recovered: {len(kept_rows)} verdicts from it, {others} others from {table}")
         store.take_table({row.frame: row.verdict for row in said} | kept_rows)
         _export(store, table, said)
     else:

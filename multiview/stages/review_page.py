@@ -76,6 +76,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._serve("POST")
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what is no request of ours in the one way that all are answered."""
+        self.close_connection = True
+        self._json(code, {"why": "not this way"})
+
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: the addresses hold the token."""
 
@@ -174,13 +179,13 @@ def run_review(
             session.start()
             said = session.describe()["frames"]
             waiting = sum(not frame["verdict"] for frame in said)
-            say(f"review: {waiting} of {len(said)} frames wait for a verdict; Ctrl-C ends, nothing")
-            say("  is lost. Open in a browser on this computer:")
+            say(f"review: {waiting} of {len(said)} frames wait for a verdict. Open in a browser:")
             say(f"  {server.url}")
             say(
-                f"  from another one, first there: ssh -L {server.server_port}:{LOOPBACK}:"
+                f"  from another computer, first there: ssh -L {server.server_port}:{LOOPBACK}:"
                 f"{server.server_port} THIS_COMPUTER"
             )
+            say("  every verdict is kept as it is given; Ctrl-C ends")
             if ready is not None:
                 ready(server)
             server.serve_forever()

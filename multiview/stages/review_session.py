@@ -22,6 +22,7 @@ from multiview.review.montage import GAP, columns_of, tile_of
 from multiview.review.verdicts import Press, after, seconds_left
 from multiview.stages.review_folder import (
     begin_review,
+    check_pictures,
     open_review,
     sync_table,
     verdict_file,
@@ -50,9 +51,10 @@ def label_folders(run: Path) -> list[Path]:
         found = found or sorted(path.parent for path in folder.glob(f"*/labels/{SAMPLES}"))
     if found:
         return found
-    if not run.is_dir():
+    unfinished = any(run.rglob("*.partial")) or run.with_name(f"{run.name}.partial").exists()
+    if not run.is_dir() and not unfinished:
         raise InputError(f"{run}: no such folder", "give the --out of multiview label or bootstrap")
-    if any(run.rglob("*.partial")) or run.with_name(f"{run.name}.partial").exists():
+    if unfinished:
         raise InputError(
             f"{run}: not finished, there are no labels yet",
             "give its own command again, then this one",
@@ -126,6 +128,7 @@ class ReviewSession:
             table = labels / "selection.csv"
             mine = candidates(data.samples, read_scores(table) if table.exists() else None)
             begin_review(labels, mine)
+            check_pictures(data, labels, mine)
             take = labels.resolve().parent.name if len(folders) > 1 else ""
             store = open_review(labels, mine)
             self.folders.append(_Folder(labels, data, store, take, stamp))
@@ -238,13 +241,18 @@ class ReviewSession:
 
     def _draw_all(self) -> None:
         """Draw montages in the order of the page, until all are there or the session closes."""
+        missing = 0
         for place in range(len(self.places)):
             if self._stop.is_set():
-                return
+                break
             try:
                 self.montage(place)
             except MultiviewError as error:  # the page shows which picture is missing
-                say(f"review: {error}")
+                missing += 1
+                if missing == 1:
+                    say(f"review: {error}")
+        if missing > 1:
+            say(f"review: {missing - 1} more frames cannot be drawn")
 
     def _keep_tables(self, every_s: float = 1.0) -> None:
         """Bring the tables up to date soon after verdicts, until the session closes."""

@@ -10,7 +10,7 @@ const named = data.cameras.filter((camera) => !/\s/.test(camera)).slice(0, VIEW_
 const keyOf = new Map(named.map((camera, n) => [camera, VIEW_KEYS[n]]));
 const cameraOf = new Map(named.map((camera, n) => [VIEW_KEYS[n], camera]));
 const $ = (id) => document.getElementById(id);
-const pictures = new Map(), queue = [];
+const pictures = new Map(), missing = new Set(), queue = [];
 let place = Math.max(0, frames.findIndex((f) => !f.verdict)), mark = null, shown = -1;
 let since = data.since, left = data.left_s, sending = false, trouble = "";
 let last = { at: -1, text: "" }; // what was said last, shown once the page has gone on
@@ -21,7 +21,8 @@ function picture(at) {
     image = new Image();
     image.src = `montage/${at}`;
     image.alt = `frame ${frames[at].frame}`;
-    image.onerror = () => { pictures.delete(at); trouble = `frame ${frames[at].frame}: no picture`; status(); };
+    image.onload = () => missing.delete(at);
+    image.onerror = () => { pictures.delete(at); missing.add(at); if (at === place) status(); };
     image.ready = image.decode().then(() => { image.decoded = true; }, () => {});
     pictures.set(at, image);
   }
@@ -101,7 +102,9 @@ function words(verdict) {
 
 function status() {
   const entry = frames[place], out = entry.verdict.split(" ").slice(1), done = judged === frames.length;
-  document.body.className = kind(entry.verdict) + (mark === null ? "" : " ranging");
+  // never a frame's picture under another's name
+  document.body.className = `${kind(entry.verdict)}${mark === null ? "" : " ranging"}${shown === place ? "" : " waiting"}`;
+  $("instead").textContent = shown === place ? "" : missing.has(place) ? "this frame cannot be shown: reject it, or move on" : "being drawn";
   const worst = entry.worst === null ? "" : `, worst ${entry.worst.toFixed(1)} px`;
   $("where").textContent = `${place + 1} of ${frames.length}: ${entry.take} frame ${entry.frame}${worst}`;
   $("verdict").textContent = words(entry.verdict);
@@ -173,6 +176,7 @@ function absorb(answer) {
 function go(to) { place = Math.min(Math.max(to, 0), frames.length - 1); show(); }
 
 function decide(deed) {
+  if (deed === "accept" && mark === null && missing.has(place) && shown !== place) return; // unseen
   const [first, last] = mark === null ? [place, place] : [Math.min(mark, place), Math.max(mark, place)];
   mark = null;
   press(deed, Array.from({ length: last - first + 1 }, (_, n) => first + n));
