@@ -23,7 +23,7 @@ from multiview.formats.samples_parquet import write_samples
 
 HERE = Path(__file__).parent
 VIEWS, FRAMES, PRESSES = 31, 100, 500
-PACE_S = 0.25
+PACE_S, LOOK_S = 0.25, 1.0
 CYCLE = "1213a"  # a view out, another, the first one in again, a third; then accept the rest
 
 
@@ -141,6 +141,44 @@ def ours(labels):
     }
 
 
+def person(labels):
+    """A hundred frames from the command on, none drawn yet: a second's look at each, then a key.
+
+    Every tenth is rejected; of every seventh a view is, and the rest accepted.
+    """
+    began = time.monotonic()
+    server, url = serve(labels, "residual")
+    driver = browser()
+    driver.get(url)
+    waits = []
+    for at in range(FRAMES):
+        asked = time.monotonic()
+        wait(lambda n=at: driver.execute_script(f"return place === {n} && shown === {n}"))
+        waits.append(time.monotonic() - asked)
+        if at == 0:
+            first = time.monotonic()
+        time.sleep(LOOK_S)
+        press(driver, "x" if at % 10 == 9 else "3a" if at % 7 == 6 else "a")
+    done = "return document.getElementById('progress').textContent.startsWith('all judged')"
+    unsent = "return document.getElementById('unsent').textContent"
+    wait(lambda: driver.execute_script(done) and not driver.execute_script(unsent))
+    ended = time.monotonic()
+    server.kill()
+    server.wait()
+    verdicts = [verdict for (verdict,) in kept(labels, "SELECT verdict FROM frame")]
+    driver.quit()
+    return {
+        "seconds from the first picture to 100 kept verdicts": round(ended - first, 1),
+        "seconds from the command, browser's start included": round(ended - began, 1),
+        "longest wait for a picture after the first, s": round(max(waits[1:]), 2),
+        "accepted, rejected, without a view": [
+            verdicts.count("ok"),
+            verdicts.count("bad"),
+            sum(v.startswith("bad ") for v in verdicts),
+        ],
+    }
+
+
 def nicegui(python, labels):
     """NiceGUI's own keyboard element showing the same montages: what a plain page would do."""
     pictures = labels.with_name(f"{labels.name}.review")
@@ -191,8 +229,11 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         labels = Path(folder) / "labels"
         make_labels(labels)
+        cold = Path(folder) / "cold"
+        shutil.copytree(labels, cold)
         table = {"machine": f"{platform.machine()}, Python {platform.python_version()}"}
         table["page"] = ours(labels)
+        table["a second's look at each"] = person(cold)
         print(json.dumps(table, indent=2), flush=True)
         if options.nicegui:
             print(json.dumps({"nicegui": nicegui(options.nicegui, labels)}, indent=2))

@@ -10,6 +10,7 @@ the labels whose hash is in ``labels.sha256``: verdicts on others are refused, n
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -201,7 +202,12 @@ def _export(store: VerdictStore, table: Path, said: Sequence[FrameRow]) -> None:
 
 
 def awaited_verdicts(labels: Sequence[Path]) -> list[Path]:
-    """Tables with frames that nobody has judged, and say so.
+    """Tables with frames that nobody has judged; say so, and how to judge them.
+
+    Parameters
+    ----------
+    labels
+        Label folders of a round, ``ROUND/TAKE/labels``.
 
     Raises
     ------
@@ -210,14 +216,18 @@ def awaited_verdicts(labels: Sequence[Path]) -> list[Path]:
     """
     waiting = []
     for folder in labels:
-        table = verdict_file(folder)
         open_rows = sum(not row.verdict for row in _verdicts(folder))
         if open_rows:
-            waiting.append(table)
-            say(f"review: {open_rows} frames wait for a verdict: multiview review {folder}; or")
-            say(f"  {HELP} {table},")
-            say("  looking at the montages beside it; then give the same command again")
-    return waiting
+            waiting.append(folder)
+            say(f"review: {open_rows} frames of {folder} wait for a verdict")
+    if waiting:
+        page = waiting[0] if len(waiting) == 1 else waiting[0].parent.parent
+        say(f"  in a browser: multiview review {shlex.quote(str(page))}")
+        say("  or without, looking at the montages beside it:")
+        for folder in waiting:
+            say(f"  {HELP} {verdict_file(folder)}")
+        say("  then give the same command again")
+    return [verdict_file(folder) for folder in waiting]
 
 
 def judged(labels: Path) -> dict[int, str]:
