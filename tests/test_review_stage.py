@@ -292,7 +292,7 @@ def test_a_picture_that_cannot_be_read_is_said_once_and_not_served(labels, capsy
     page.close()
     assert (status, "cam01" in json.loads(answer)["why"]) == (503, True)
     said = capsys.readouterr().out
-    assert said.count("000004.jpg") == 1
+    assert said.count("cam01") == 1
     assert "3 more frames cannot be drawn" in said
 
 
