@@ -14,7 +14,8 @@ test: .venv/installed-test
 # preferred by pip wherever one is on offer (2.13.0+cpu is above 2.13.0). Another: make TORCH=...
 TORCH ?= torch==2.13.*
 test-train: .venv/installed-train
-	$(BIN)/python -m pytest tests/train tests/test_train_data.py tests/test_train_stage.py
+	$(BIN)/python -m pytest tests/train tests/test_train_data.py tests/test_train_stage.py \
+		tests/test_bootstrap_finder.py
 
 check: .venv/installed-check
 	$(BIN)/ruff check .

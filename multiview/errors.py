@@ -9,6 +9,7 @@ __all__ = [
     "InputError",
     "ModelError",
     "MultiviewError",
+    "NoLabelError",
     "ShapeError",
     "StaleStageError",
 ]
@@ -41,6 +42,10 @@ class ShapeError(InputError):
 
 class ConfigError(InputError):
     """A configuration or YAML file has a misspelt key or a value out of range."""
+
+
+class NoLabelError(InputError):
+    """No label of a take passes; other takes may have some."""
 
 
 class CaptureError(InputError):

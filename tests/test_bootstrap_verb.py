@@ -5,103 +5,28 @@ Torch is not needed: what is tested is that rounds are made, judged, resumed and
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import yaml
+from loop_footage import PATIENCE_S, command, kill_in_new_stage, make_footage, plan, run
 
-import multiview as mv
-from multiview.core.samples import make_samples
-from multiview.formats.datasets import load_dataset, save_dataset
+from multiview.formats.datasets import load_dataset
 from multiview.stage import file_digest
-from multiview.stages.demo import demo_data
 from multiview.stages.held_out import changes_sheet, read_score
-
-VIEWS, FRAMES = ("cam00", "cam02", "cam04", "cam06"), (5, 15, 25, 35, 45, 55)
-PATIENCE_S = 300
-TRAINER = """
-import pathlib, shutil, sys
-from multiview.models.card import DATA
-dataset, out = map(pathlib.Path, sys.argv[1:])
-assert list(dataset.rglob("*.json")) and list(dataset.rglob("*.jpg"))
-text = (DATA / "mediapipe-lite.yaml").read_text().replace("mediapipe-lite", "mine", 1)
-for name in ("palm_detection_lite.onnx", "hand_landmark_lite.onnx"):
-    shutil.copy(DATA / name, out)
-(out / "mine.yaml").write_text(text)
-"""
+from multiview.stages.loop_config import LoopConfig
 
 
 @pytest.fixture(scope="module")
 def footage(tmp_path_factory):
-    """Pictures of four cameras of the demo, their rig, and a labelled dataset of two others."""
-    base = tmp_path_factory.mktemp("loop")
-    take = mv.open_capture(demo_data() / "take")
-    rig = mv.load(demo_data() / "rig_truth.yaml")
-    with np.load(demo_data() / "truth.npz") as truth:
-        xyz = truth["xyz_world"]
-    rows = []
-    for name in (*VIEWS, "cam01", "cam03"):
-        view = take.names.index(name)
-        folder = base / ("take" if name in VIEWS else "held") / "images" / name
-        folder.mkdir(parents=True)
-        for number, frame in enumerate(FRAMES):
-            ((_, image),) = take.images(view, frame, frame + 1)
-            path = folder / f"{number:06d}.jpg"
-            cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
-            if name not in VIEWS:
-                camera = rig.select((name,))
-                hand = xyz[frame].reshape(-1, 21, 3)
-                hand = hand[np.isfinite(hand).all((1, 2))][0]
-                rows.append((f"images/{name}/{number:06d}.jpg", camera.project(hand)[0]))
-    samples = make_samples(
-        xy_px=[xy for _, xy in rows],
-        visibility=np.full((len(rows), 21), 2),
-        image=[image for image, _ in rows],
-        size_wh=[(640, 480)] * len(rows),
-        right=np.ones(len(rows)),
-    )
-    save_dataset(samples, base / "held_out", "parquet", pictures=base / "held")
-    mv.save(rig.select(VIEWS), base / "rig.yaml")
-    (base / "trainer.py").write_text(TRAINER)
-    return base
-
-
-def plan(footage, folder, **changed):
-    """Write run.yaml; return its path."""
-    config = {
-        "takes": [
-            {"capture": str(footage / "take" / "images"), "rig": str(footage / "rig.yaml")}
-            | {"sync": "index", "fps": 1, "name": "kitchen"}
-        ],
-        "held_out": str(footage / "held_out"),
-        "detector": "mediapipe-lite",
-        "rounds": 2,
-        "select": {"max_speed": 1000.0},
-        "trainer": f"{sys.executable} {footage / 'trainer.py'} {{dataset}} {{out}}",
-        "stop": {"patience": 2},
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "run.yaml").write_text(yaml.safe_dump(config | changed))
-    return folder / "run.yaml"
-
-
-def command(path, *options):
-    return [sys.executable, "-m", "multiview", "bootstrap", str(path), *options]
-
-
-def run(path, *options):
-    return subprocess.run(
-        command(path, *options), capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
+    return make_footage(tmp_path_factory.mktemp("loop"))
 
 
 @pytest.fixture(scope="module")
@@ -181,26 +106,6 @@ def test_a_run_killed_in_every_stage_ends_the_same(footage, finished, tmp_path):
         for o in (out, whole)
     ]
     assert figures[0] == figures[1]
-
-
-def kill_in_new_stage(child, out, killed):
-    """Watch for unfinished stages; whether one was met for the first time and killed."""
-    began = time.monotonic()
-    while child.poll() is None and time.monotonic() - began < PATIENCE_S:
-        for stage in unfinished(out) - killed:
-            killed.add(stage)
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            return True
-        time.sleep(0.002)
-    return False
-
-
-def unfinished(out):
-    """Names of stages whose folders are partial; a stage that finishes meanwhile is none."""
-    # os.walk passes over folders that are renamed under its eyes; rglob fails
-    names = {name for _, folders, _ in os.walk(out) for name in folders}
-    return {name.removesuffix(".partial") for name in names if name.endswith(".partial")}
 
 
 def test_review_waits_for_a_person_and_drops_what_is_bad(footage, tmp_path):
@@ -285,6 +190,11 @@ def write(path, rows):
         ({"takes": [{"capture": "nowhere", "rig": "rig.yaml"}]}, "nowhere"),
         ({"takes": [{"capture": "a", "rig": "b", "name": "dataset"}]}, "has such a folder"),
         ({"ransac": {"max_hands": 4}}, "max_hands: 2 in a picture"),
+        ({"train_finder": True, "train": {"arch": "light"}}, "train_finder goes with"),
+        (
+            {"train_finder": True, "trainer": None, "finder": {"arch": "cpm"}},
+            "what finds hands is palm",
+        ),
     ],
 )
 def test_bad_plans_are_refused_before_anything_is_done(footage, tmp_path, changed, expected):
@@ -339,3 +249,28 @@ def test_a_trainer_that_fails_says_so_and_nothing_is_lost(
     assert expected in done.stderr
     assert (tmp_path / "runs" / "run" / "round-1" / "dataset" / "samples.parquet").exists()
     assert not (tmp_path / "runs" / "run" / "round-1" / "train").exists()
+
+
+@pytest.mark.parametrize("finder", [False, True])
+def test_the_finder_is_trained_first_and_both_share_a_card(footage, tmp_path, monkeypatch, finder):
+    """Of the loop's own part: `tests/test_train_stage.py` trains such a pair."""
+    from multiview.stages import bootstrap
+    from multiview.stages.bootstrap import _Loop
+
+    path = plan(footage, tmp_path, trainer=None, train_finder=finder)
+    loop = object.__new__(_Loop)
+    loop.config = LoopConfig.model_validate(yaml.safe_load(path.read_text()))
+    loop.force, loop.cards, calls = False, ["mediapipe-lite"], []
+    data = SimpleNamespace(hands="hands", digests={})
+    monkeypatch.setattr(bootstrap, "run_round_dataset", lambda *args, **given: data)
+
+    def train(hands, digests, out, config, **given):
+        assert hands == "hands"
+        calls.append((out.name, config.arch, given["partner"]))
+
+    monkeypatch.setattr(bootstrap, "train_hands", train)
+    card = loop._train(tmp_path, [], "round-1")
+    assert card == str(tmp_path / "train" / "round-1.yaml")
+    first = str(tmp_path / "finder" / "round-1.yaml")
+    both = [("finder", "palm", None), ("train", "mediapipe", first)]
+    assert calls == (both if finder else [("train", "mediapipe", None)])

@@ -16,6 +16,7 @@ import yaml
 import multiview as mv
 from multiview.cli import main
 from multiview.errors import InputError, ModelError, StaleStageError
+from multiview.models.card import load_card
 from multiview.stages import train as stage
 from multiview.stages.train_data import read_training_hands
 
@@ -225,17 +226,80 @@ def test_mediapipe_trained_further_runs_as_mediapipe(labels, tmp_path):
     assert len(found) == 1
 
 
-def test_a_loss_that_is_no_number_leaves_the_checkpoint(labels, tmp_path, monkeypatch, capsys):
-    from multiview.train import loop
+FEW = ["--steps", "1", "--batch", "2", "--lr", "1e-5", "--threads", "1", "--device", "cpu"]
 
-    real = loop.maps_loss
+
+@pytest.fixture(scope="module")
+def finder(labels, tmp_path_factory):
+    """A card whose palm network was trained; of the shipped pair it has the other one."""
+    out = tmp_path_factory.mktemp("finder") / "pair"
+    line = ["train", str(labels), "--out", str(out), "--arch", "palm", *FEW]
+    assert main([*line, "--palm.network", "mediapipe-lite"]) == 0
+    return out
+
+
+def test_a_palm_network_trained_further_finds_hands(finder, capsys):
+    card, shipped = load_card(finder / "pair.yaml"), load_card("mediapipe-lite")
+    assert card.weights["hand"].sha256 == shipped.weights["hand"].sha256
+    assert card.weights["palm"].sha256 != shipped.weights["palm"].sha256
+    assert (card.input, card.decoding) == (shipped.input, shipped.decoding)
+    assert card.training["partner"]["name"] == "mediapipe-lite"
+    assert set(card.training["held_out"]) == {
+        *("found", "threshold", "false_palms", "found_as_run", "pictures")
+    }
+    assert max(card.training["torch_agrees_to"].values()) < 1e-5
+    assert main(["models", "check", str(finder / "pair.yaml")]) == 0
+    blank = np.zeros((120, 160, 3), np.uint8)
+    assert len(mv.load_detector(finder / "pair.yaml").detect(blank)) == 0
+
+
+@pytest.mark.parametrize("option", ["--partner", "--init"])
+def test_one_card_has_both_trained_networks(finder, labels, tmp_path, option):
+    """Under one name too: the two files do not take each other's place."""
+    out = tmp_path / "pair"
+    line = ["train", str(labels), "--out", str(out), *FEW]
+    line += ["--mediapipe.network", "mediapipe-lite"]
+    assert main([*line, option, str(finder / "pair.yaml")]) == 0
+    both, first = load_card(out / "pair.yaml"), load_card(finder / "pair.yaml")
+    assert both.weights["palm"].sha256 == first.weights["palm"].sha256
+    assert both.weights["hand"].sha256 != first.weights["hand"].sha256
+    assert both.read("palm") == first.read("palm")
+    assert both.path("palm") != both.path("hand")
+    assert both.read("hand") != first.read("hand")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([*TINY, "--partner", "mediapipe-lite"], "MediaPipe's pair of networks only"),
+        (["--arch", "palm", "--partner", "nobody"], "there is no detector 'nobody'"),
+        (["--arch", "palm", "--init", "imagenet"], "is not for --arch palm"),
+    ],
+)
+def test_bad_pairs_are_refused(labels, tmp_path, capsys, given, message):
+    assert main(["train", str(labels), "--out", str(tmp_path / "out"), *given]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_another_kind_is_no_partner(trained, labels, tmp_path, capsys):
+    line = ["train", str(labels), "--out", str(tmp_path / "out"), "--arch", "palm"]
+    assert main([*line, "--partner", str(trained / "drawn.yaml")]) == 2
+    assert "drawn has not MediaPipe's two networks" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_is_no_number_leaves_the_checkpoint(labels, tmp_path, monkeypatch, capsys):
+    from multiview.train import task
+
+    real = task.maps_loss
     calls = []
 
     def broken(*args):
         calls.append(1)
         return real(*args) * (float("nan") if len(calls) == 4 else 1.0)
 
-    monkeypatch.setattr(loop, "maps_loss", broken)
+    monkeypatch.setattr(task, "maps_loss", broken)
     line = ["train", str(labels), "--out", str(tmp_path / "net"), *TINY]
     assert main(line) == 2
     error = capsys.readouterr().err

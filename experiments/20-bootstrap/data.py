@@ -89,3 +89,34 @@ def write_rig(name: str, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     mv.save(rig_of(name), out)
     return out
+
+
+def write_takes(name: str, out: Path, rig: Path) -> list[dict[str, object]]:
+    """Cut a capture of many people into a take a person, as footage of a loop.
+
+    Tracks, votes on the side, and a subject's own bones are for one person; pictures are linked.
+    """
+    folder = RENDERED / name
+    with np.load(folder / "truth.npz") as truth:
+        subject = truth["subject"]
+    cameras = sorted(path for path in (folder / "images").iterdir() if path.is_dir())
+    takes: list[dict[str, object]] = []
+    for number in np.unique(subject).tolist():
+        take = out / f"{name}-{number:02d}"
+        for camera in cameras:
+            (take / camera.name).mkdir(parents=True, exist_ok=True)
+            for frame in np.flatnonzero(subject == number).tolist():
+                link = take / camera.name / f"{frame:06d}.jpg"
+                if not link.exists():
+                    link.symlink_to((camera / link.name).resolve())
+        takes.append(
+            {"capture": take, "rig": rig, "subject": take.name, "sync": "index", "fps": 1.0}
+        )
+    return takes
+
+
+def frame_of(take: str, frame: int) -> int:
+    """Frame of the capture that is this one of a take by `write_takes`."""
+    name, _, number = take.rpartition("-")
+    with np.load(RENDERED / name / "truth.npz") as truth:
+        return int(np.flatnonzero(truth["subject"] == int(number))[frame])

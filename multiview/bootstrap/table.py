@@ -8,7 +8,7 @@ import numpy as np
 
 from multiview._shapes import BoolArray
 from multiview.bootstrap.select import Selection
-from multiview.errors import InputError
+from multiview.errors import NoLabelError
 
 __all__ = ["Row", "empty_selection", "rejection_table", "table_lines"]
 
@@ -97,12 +97,12 @@ def up(rate: float) -> str:
     return f"{np.ceil(rate * 10**digits) / 10**digits:.{max(digits, 0)}f}"
 
 
-def empty_selection(selection: Selection) -> InputError:
+def empty_selection(selection: Selection) -> NoLabelError:
     """Say which rule took what, and what to change."""
     rows = [r for r in rejection_table(selection) if r.first]
     total = sum(r.first for r in rows)
     if not total:
-        return InputError(
+        return NoLabelError(
             "no label: nothing was triangulated",
             "look at the report of `multiview triangulate`: too few views see or agree on a hand",
         )
@@ -116,4 +116,4 @@ def empty_selection(selection: Selection) -> InputError:
         )
     else:
         advice = "; or ".join(r.change for r in rows[:_NAMED])
-    return InputError(f"no label passes: of {total} 3D keypoints, {taken}", advice)
+    return NoLabelError(f"no label passes: of {total} 3D keypoints, {taken}", advice)

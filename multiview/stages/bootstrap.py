@@ -11,7 +11,7 @@ from pathlib import Path
 
 from multiview.bootstrap.loop import best_round
 from multiview.capture import Capture, open_capture
-from multiview.errors import InputError
+from multiview.errors import NoLabelError
 from multiview.evaluation.held_out import HeldOut
 from multiview.formats.atomic import write_text
 from multiview.formats.rig_yaml import read_rig
@@ -25,10 +25,11 @@ from multiview.stages.label import run_label
 from multiview.stages.loop_config import Footage, LoopConfig
 from multiview.stages.loop_report import loop_report
 from multiview.stages.review_folder import awaited_verdicts, write_review
-from multiview.stages.round_dataset import run_round_dataset
+from multiview.stages.round_dataset import RoundData, run_round_dataset
 from multiview.stages.train import train_hands
 from multiview.stages.train_start import require_torch
 from multiview.stages.triangulate import run_triangulate
+from multiview.train.config import TrainConfig
 
 __all__ = ["run_bootstrap"]
 
@@ -110,7 +111,7 @@ class _Loop:
         """Label by the newest detector, train the next; return a folder that awaits a person."""
         say(f"bootstrap: round {number} of at most {self.config.rounds}")
         folder = self.folder(number)
-        labels = [self._label(take, folder / take.name, number) for take in self.config.takes]
+        labels = self._labels(folder, number)
         if self.review:
             for made in labels:
                 write_review(made)
@@ -147,6 +148,22 @@ class _Loop:
         assert config.start is not None
         return self._train(self.folder(0), [], "start")
 
+    def _labels(self, folder: Path, number: int) -> list[Path]:
+        """Label every take; one of which nothing passes is left out of this round."""
+        made, refused = [], None
+        for take in self.config.takes:
+            try:
+                made.append(self._label(take, folder / take.name, number))
+            except NoLabelError as error:
+                refused = NoLabelError(
+                    f"take {take.name}, round {number}: {error.what}",
+                    f"{error.next_step} (in the YAML: a.b for --a.b)",
+                )
+                say(f"bootstrap: left out of this round: {refused.what}")
+        if refused is not None and not made:
+            raise refused
+        return made
+
     def _label(self, take: Footage, folder: Path, number: int) -> Path:
         """Detect, triangulate, look again, label; return the folder of the labels."""
         config, card, force = self.config, self.cards[-1], self.force
@@ -166,22 +183,19 @@ class _Loop:
             run_guide(capture, points, looked, detector=card, passes=config.passes, force=force)
             found, points = looked, folder / "triangulate-guided"
             run_triangulate(found, take.rig, points, config.ransac, force=force)
-        try:
-            return run_label(
-                capture,
-                found,
-                points,
-                folder / "labels",
-                config.label,
-                select=config.select,
-                max_false_label_rate=config.max_false_label_rate,
-                session=take.name,
-                iteration=number,
-                force=force,
-            )
-        except InputError as error:
-            where = f"take {take.name}, round {number}: {error.what}"
-            raise InputError(where, f"{error.next_step} (in the YAML: a.b for --a.b)") from None
+        return run_label(
+            capture,
+            found,
+            points,
+            folder / "labels",
+            config.label,
+            select=config.select,
+            max_false_label_rate=config.max_false_label_rate,
+            session=take.name,
+            subject=take.subject,
+            iteration=number,
+            force=force,
+        )
 
     def _train(self, folder: Path, labels: Sequence[Path], name: str) -> str:
         """Join labels and start set, train on them; return the new card."""
@@ -194,16 +208,32 @@ class _Loop:
         init = config.init
         if init == "previous":
             init = self.cards[-1] if labels and self.cards[-1].endswith(".yaml") else "default"
+        finder = None
+        if config.train_finder:
+            finder = self._train_network(data, folder / "finder", config.finder, init, name)
+        return self._train_network(data, folder / "train", config.train, init, name, finder)
+
+    def _train_network(
+        self,
+        data: RoundData,
+        out: Path,
+        train: TrainConfig,
+        init: str,
+        name: str,
+        partner: str | None = None,
+    ) -> str:
+        """Train one network on a round's dataset; return its card."""
         train_hands(
             data.hands,
             data.digests,
-            folder / "train",
-            config.train.model_copy(update={"validation": config.validation}),
+            out,
+            train.model_copy(update={"validation": self.config.validation}),
             init=init,
             name=name,
+            partner=partner,
             force=self.force,
         )
-        return str(folder / "train" / f"{name}.yaml")
+        return str(out / f"{name}.yaml")
 
     def _score(self, number: int, card: str) -> HeldOut:
         folder = self.folder(number) / "held-out"

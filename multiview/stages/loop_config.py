@@ -18,7 +18,7 @@ from multiview.triangulation import TriangulationConfig
 __all__ = ["Footage", "LoopConfig"]
 
 # Folders of a round beside those of the takes.
-RESERVED = {"dataset", "train", "held-out", "changes.jpg"}
+RESERVED = {"dataset", "finder", "train", "held-out", "changes.jpg"}
 
 
 class Footage(Config):
@@ -28,6 +28,8 @@ class Footage(Config):
     rig: Path
     name: str = ""
     """Of the session, kept with every label; the take's folder by default."""
+    subject: str = ""
+    """Whose hands they are: training holds back whole people, where it knows them."""
     sync: Literal["time", "index"] | None = None
     tolerance_s: float | None = None
     fps: float | None = None
@@ -66,6 +68,9 @@ class LoopConfig(Config):
         Weights that each round's training begins with: ``"default"`` (those of the architecture,
         so that errors of a round are not inherited), ``"previous"`` (the round's own detector), or
         as in `multiview train`.
+    train_finder
+        Train the network that finds hands on each round's labels too (`finder`), before the one
+        that reads them; the round's card has both. Of MediaPipe's pair only.
     trainer
         Command of another trainer; ``{dataset}`` and ``{out}`` are put in. It reads the dataset
         in `trainer_format` and leaves a card (YAML) and its ONNX file in ``{out}``.
@@ -86,6 +91,8 @@ class LoopConfig(Config):
     select: SelectConfig = SelectConfig()
     max_false_label_rate: float | None = Field(None, gt=0, lt=1)
     train: TrainConfig = TrainConfig()
+    train_finder: bool = False
+    finder: TrainConfig = TrainConfig(arch="palm")
     init: str = "default"
     trainer: str | None = None
     trainer_format: str = "coco"
@@ -109,7 +116,16 @@ class LoopConfig(Config):
             raise ValueError("detector: start needs a start set")
         if self.trainer and not all(part in self.trainer for part in ("{dataset}", "{out}")):
             raise ValueError("trainer must name {dataset} and {out}")
+        if self.train_finder:
+            self._check_finder()
         return self
+
+    def _check_finder(self) -> None:
+        pair = self.train.arch == "mediapipe" and self.train.mediapipe.head == "regression"
+        if self.trainer or not pair:
+            raise ValueError("train_finder goes with train.arch mediapipe, head regression, only")
+        if self.finder.arch != "palm":
+            raise ValueError(f"finder.arch is {self.finder.arch}; what finds hands is palm")
 
     def below(self, folder: Path) -> LoopConfig:
         """Return the same with paths taken from a folder."""

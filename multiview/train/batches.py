@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,21 @@ from multiview.train.augment import augment, centre_crop
 from multiview.train.config import AugmentConfig, TrainConfig
 from multiview.train.crops import CropSet
 
-__all__ = ["Batch", "Order", "plain_batches", "training_batches"]
+__all__ = ["Batch", "Order", "Rows", "made_ahead", "plain_batches", "training_batches"]
+
+Made = TypeVar("Made")
+
+
+class Rows(Protocol):
+    """What an order needs to know of what it orders: crops, or whole pictures."""
+
+    @property
+    def hand(self) -> BoolArray:
+        """Whether a row shows a hand."""
+
+    @property
+    def start(self) -> BoolArray:
+        """Whether it is of the start set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +71,7 @@ class Order:
     Parameters
     ----------
     crops
-        All crops.
+        All crops, or pictures.
     config
         Batch size, shares, seed.
 
@@ -66,7 +81,7 @@ class Order:
         Rows of each source, and how many of it a batch has.
     """
 
-    def __init__(self, crops: CropSet, config: TrainConfig, negatives: float = 0.0) -> None:
+    def __init__(self, crops: Rows, config: TrainConfig, negatives: float = 0.0) -> None:
         self._seed = config.seed
         empty = np.flatnonzero(~crops.hand)
         start, rest = (
@@ -128,6 +143,11 @@ def training_batches(
         zoom = np.array([z for *_, z in made])
         return _batch(crops, rows, [c for c, *_ in made], [u for _, u, _ in made], zoom, spec)
 
+    return made_ahead(make, steps)
+
+
+def made_ahead(make: Callable[[int], Made], steps: range) -> Iterator[Made]:
+    """Make a thing for each step, the next one while one is used."""
     with ThreadPoolExecutor(1) as pool:
         ahead = None
         for step in steps:

@@ -8,9 +8,17 @@ from pydantic import Field, model_validator
 
 from multiview.config import Config
 
-__all__ = ["Arch", "AugmentConfig", "CpmConfig", "LightConfig", "MediaPipeConfig", "TrainConfig"]
+__all__ = [
+    "Arch",
+    "AugmentConfig",
+    "CpmConfig",
+    "LightConfig",
+    "MediaPipeConfig",
+    "PalmConfig",
+    "TrainConfig",
+]
 
-Arch = Literal["mediapipe", "light", "cpm"]
+Arch = Literal["mediapipe", "light", "cpm", "palm"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -96,6 +104,40 @@ class MediaPipeConfig(Config):
     negatives: float = Field(0.125, ge=0, le=0.5)
 
 
+class PalmConfig(Config):
+    """MediaPipe's palm network, which finds the hands of a whole picture, trained further.
+
+    Parameters
+    ----------
+    network
+        The shipped network to start from.
+    keep
+        What the target is where no labelled hand is: this share of the original network's own
+        answer. 1: pictures may hold hands without a label, which are found as before. 0: all
+        hands in all pictures are labelled, so whatever else is found is wrong.
+    rate
+        Share of `lr`. The network has no normalisation left that would forgive a long step: at the
+        full rate it found none of its hands after 25 steps, at this one it rose at once.
+    max_false
+        False palms a picture at which validation counts the hands found.
+    turn_share
+        Of the pictures that are turned by any angle, for hands may come from anywhere; the others
+        are turned by up to `augment.rotate_deg`.
+    scale
+        Of the size, relative, larger or smaller.
+    shift
+        Of the middle, in sides of the picture, beside a move towards a hand.
+    """
+
+    network: Literal["mediapipe-full", "mediapipe-lite"] = "mediapipe-full"
+    keep: Share = 1.0
+    rate: float = Field(0.1, gt=0, le=1)
+    max_false: Positive = 0.1
+    turn_share: Share = 0.5
+    scale: float = Field(0.6, ge=0, le=3)
+    shift: float = Field(0.1, ge=0, le=0.4)
+
+
 class AugmentConfig(Config):
     """How training crops vary. Angles in degrees, lengths in sides of the crop.
 
@@ -124,6 +166,7 @@ class TrainConfig(Config):
     cpm: CpmConfig = CpmConfig()
     light: LightConfig = LightConfig()
     mediapipe: MediaPipeConfig = MediaPipeConfig()
+    palm: PalmConfig = PalmConfig()
     augment: AugmentConfig = AugmentConfig()
     steps: int = Field(2000, ge=1)
     batch: int = Field(16, ge=2)
@@ -161,4 +204,5 @@ class TrainConfig(Config):
     @property
     def size_px(self) -> int:
         """Side of the network's input."""
-        return {"cpm": self.cpm.size_px, "light": self.light.size_px, "mediapipe": 224}[self.arch]
+        sizes = {"cpm": self.cpm.size_px, "light": self.light.size_px}
+        return (sizes | {"mediapipe": 224, "palm": 192})[self.arch]

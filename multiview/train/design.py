@@ -24,7 +24,8 @@ class Design:
     learnt
         Tensors that the loss looks at, in the order of the loss.
     loss
-        Which loss: `cross_entropy` and `mse` look at maps, `landmarks` at MediaPipe's outputs.
+        Which loss: `cross_entropy` and `mse` look at maps, `landmarks` and `palms` at
+        MediaPipe's outputs.
     input, crop
         As on the card.
     keypoints
@@ -33,6 +34,8 @@ class Design:
         Of the targets [map px].
     trained
         Tensors that start from trained ones.
+    rate
+        Share of the learning rate that it bears.
     about, start
         What it is and where its weights start, for the card.
     """
@@ -40,13 +43,14 @@ class Design:
     model: Any
     outputs: tuple[str, ...]
     learnt: tuple[str, ...]
-    loss: Literal["cross_entropy", "mse", "landmarks"]
+    loss: Literal["cross_entropy", "mse", "landmarks", "palms"]
     input: InputSpec
     crop: CropSpec
     keypoints: int
     background: bool = False
     sigma: float = 1.5
     trained: frozenset[str] = frozenset()
+    rate: float = 1.0
     about: str = ""
     start: str = "random weights"
 
@@ -59,6 +63,16 @@ class Design:
     def by_landmarks(self) -> bool:
         """Whether crops follow MediaPipe's rule and the outputs are coordinates."""
         return self.loss == "landmarks"
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the loss also looks at what the original network says."""
+        return self.loss in {"landmarks", "palms"}
+
+    @property
+    def part(self) -> str:
+        """Key of the network among the weights of its card."""
+        return {"landmarks": "hand", "palms": "palm"}.get(self.loss, "maps")
 
 
 def build_design(config: TrainConfig, keypoints: int = 21) -> Design:
@@ -77,6 +91,10 @@ def build_design(config: TrainConfig, keypoints: int = 21) -> Design:
         from multiview.train.light import light_design
 
         return light_design(config.light, keypoints, config.seed)
+    if config.arch == "palm":
+        from multiview.train.palm import palm_design
+
+        return palm_design(config.palm, keypoints)
     from multiview.train.landmark import landmark_design
 
     return landmark_design(config.mediapipe, keypoints, config.seed)

@@ -90,6 +90,14 @@ class GraphNet(nn.Module):
             values[outputs[0]] = OPS[op](self, [self._value(values, i) for i in inputs], given)
         return {name: values[name] for name in wanted}
 
+    def summands(self, image: Tensor, name: str) -> Tensor:
+        """Sum the sizes of the terms of a linear layer's output, in the output's shape."""
+        (inputs, given), *_ = ((i, g) for _, i, o, g in self._nodes if o[0] == name)
+        x = self(image, (inputs[0],))[inputs[0]]
+        stored = [self._value({}, i) for i in inputs[1:]]
+        terms: Tensor = OPS["Gemm"](self, [v.abs() for v in (x, *stored)], given)
+        return terms
+
     def _plan(self, wanted: tuple[str, ...]) -> list[Any]:
         """Layers on which these tensors depend, in order."""
         need, plan = set(wanted), []
@@ -162,7 +170,10 @@ def _batch_norm(net: GraphNet, inputs: list[Any], given: dict[str, Any]) -> Tens
 
 def _clip(net: GraphNet, inputs: list[Any], given: dict[str, Any]) -> Tensor:
     low, high = (float(v) if v is not None else None for v in (*inputs[1:], None, None)[:2])
-    return torch.clamp(inputs[0], low, high)
+    if low is None or high is None:
+        return torch.clamp(inputs[0], low, high)
+    # the same as clamp; the slope of a clamp takes three passes more over every layer
+    return functional.hardtanh(inputs[0], low, high)
 
 
 def _pool(net: GraphNet, inputs: list[Any], given: dict[str, Any]) -> Tensor:
@@ -199,7 +210,7 @@ def _binary(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tenso
 def _hard_sigmoid(net: GraphNet, inputs: list[Any], given: dict[str, Any]) -> Tensor:
     x, slope, offset = inputs[0], given.get("alpha", 0.2), given.get("beta", 0.5)
     # MediaPipe's are plain cuts; passes that change nothing would cost a tenth of a step
-    return torch.clamp(x if (slope, offset) == (1, 0) else slope * x + offset, 0, 1)
+    return functional.hardtanh(x if (slope, offset) == (1, 0) else slope * x + offset, 0.0, 1.0)
 
 
 OPS: dict[str, Callable[[GraphNet, list[Any], dict[str, Any]], Tensor]] = {
@@ -220,5 +231,6 @@ OPS: dict[str, Callable[[GraphNet, list[Any], dict[str, Any]], Tensor]] = {
     "Resize": _resize,
     "Sigmoid": lambda net, inputs, given: torch.sigmoid(inputs[0]),
     "Softmax": lambda net, inputs, given: torch.softmax(inputs[0], given.get("axis", -1)),
+    "Transpose": lambda net, inputs, given: inputs[0].permute(*given["perm"]),
 }
 """Layers by ONNX name: of the module, its inputs, its attributes."""

@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from multiview.errors import ModelError
-from multiview.train.batches import Batch, Order, training_batches
 from multiview.train.checkpoint import pack, unpack
 from multiview.train.config import TrainConfig
-from multiview.train.crops import CropSet
 from multiview.train.design import Design
 from multiview.train.graph_net import GraphNet
-from multiview.train.loss import Targets, landmark_loss, maps_loss
+from multiview.train.memory import keep_freed_memory
 from multiview.train.schedule import ema_decay, learning_rate, mix_into
-from multiview.train.validate import Score, validate
+from multiview.train.task import AnyScore, Examples, task_of
 
 __all__ = ["Result", "Trainer", "pick_device"]
 
@@ -43,7 +41,7 @@ class Result:
     """
 
     tensors: dict[str, NDArray[np.float32]]
-    score: Score
+    score: AnyScore
     step: int
     steps: int
     history: list[dict[str, float]]
@@ -71,7 +69,7 @@ class Trainer:
     design, config
         What is trained, and how.
     crops, held
-        Hands to learn, and hands to validate on.
+        Hands to learn, and hands to validate on; whole pictures of them for the palm network.
     key
         Digest of all that determines the result; a checkpoint of another is refused.
     keypoints
@@ -82,23 +80,22 @@ class Trainer:
         self,
         design: Design,
         config: TrainConfig,
-        crops: CropSet,
-        held: CropSet,
+        crops: Examples,
+        held: Examples,
         key: str,
         *,
         keypoints: tuple[str, ...] = (),
     ) -> None:
+        keep_freed_memory()
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
         self._design, self._config, self._key = design, config, key
-        self._crops, self._held, self._keypoints = crops, held, keypoints
-        negatives = config.mediapipe.negatives if design.by_landmarks else 0.0
-        self._order = Order(crops, config, negatives)
+        self._task, self._keypoints = task_of(design, config, crops, held), keypoints
         self._device = pick_device(config.device)
         self._net = self._ready(GraphNet(design.model))
-        self._kept = self._ready(GraphNet(design.model)).eval() if design.by_landmarks else None
+        self._kept = self._ready(GraphNet(design.model)).eval() if design.keeps else None
         self._run: nn.Module = self._net
         if torch.cuda.device_count() > 1 and self._device.type == "cuda":
             self._run = nn.DataParallel(self._net)
@@ -118,6 +115,7 @@ class Trainer:
         parameters = dict(self._net.named_parameters())
         for place, name in self._net.names_of(parameters).items():
             rate = self._config.pretrained_rate if name in self._design.trained else 1.0
+            rate *= self._design.rate
             decay = self._config.weight_decay if parameters[place].ndim > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameters[place])
         parts = [{"params": p, "rate": r, "weight_decay": d} for (r, d), p in groups.items()]
@@ -126,7 +124,7 @@ class Trainer:
     def run(
         self,
         save: Callable[[bytes], None],
-        report: Callable[[int, int, float, Score | None], None],
+        report: Callable[[int, int, float, AnyScore | None], None],
         *,
         every_s: float = 30.0,
     ) -> Result:
@@ -147,17 +145,9 @@ class Trainer:
             If the loss is no number: the last good state is saved before.
         """
         saved, steps = time.monotonic(), self._config.steps
-        batches = training_batches(
-            self._crops,
-            self._order,
-            self._design.size_px,
-            self._design.input,
-            self._config.augment,
-            steps=range(self._step, steps if not self._waited() else self._step),
-            seed=self._config.seed,
-        )
+        left = range(self._step, steps if not self._waited() else self._step)
         self._net.train()
-        for batch in batches:
+        for batch in self._task.batches(left):
             loss = self._learn(batch, save)
             self._step += 1
             score = self._validate() if self._is_due() else None
@@ -180,7 +170,7 @@ class Trainer:
         since = sum(entry["step"] > self._best["step"] for entry in self._history)
         return bool(since >= self._config.patience)
 
-    def _learn(self, batch: Batch, save: Callable[[bytes], None]) -> float:
+    def _learn(self, batch: Any, save: Callable[[bytes], None]) -> float:
         """Take one step; the weights stay as they were if it cannot be taken."""
         config = self._config
         rate = learning_rate(self._step, config.steps, config.lr, config.warmup)
@@ -204,26 +194,24 @@ class Trainer:
         mix_into(self._mean, self._net.named_tensors(), ema_decay(self._step, config.ema))
         return float(loss.detach())
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _loss(self, batch: Any) -> Tensor:
         image = torch.from_numpy(batch.image).to(self._device, memory_format=torch.channels_last)
-        targets, design = Targets.of(batch, self._device), self._design
+        design = self._design
         half = self._config.amp and self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=half):
             found = self._run(image, design.learnt)
             with torch.no_grad():
                 kept = self._kept(image, design.learnt) if self._kept is not None else {}
         values = [found[name] for name in design.learnt]
-        if self._kept is None:
-            return maps_loss(values, targets, design)
-        old = [kept[name] for name in design.learnt]
-        return landmark_loss(values, old, targets, design.size_px, self._config.mediapipe.keep)
+        old = [kept[name] for name in design.learnt if kept]
+        return self._task.loss(values, old, batch, self._device)
 
-    def _validate(self) -> Score:
+    def _validate(self) -> AnyScore:
         now = {n: t.clone() for n, t in self._net.named_tensors().items()}
         self._net.assign(self._mean)
-        score = validate(self._net, self._held, self._design, self._device)
+        score = self._task.validate(self._net, self._device)
         self._history.append({"step": self._step, **asdict(score)})
-        if not self._best or score.rank > Score(**self._best["score"]).rank:
+        if not self._best or score.rank > self._task.score(**self._best["score"]).rank:
             tensors = {n: t.cpu().clone() for n, t in self._mean.items()}
             self._best = {"step": self._step, "score": asdict(score), "tensors": tensors}
         self._net.assign(now)
@@ -270,7 +258,7 @@ class Trainer:
         best = self._best
         return Result(
             tensors={n: t.numpy() for n, t in best["tensors"].items()},
-            score=Score(**best["score"]),
+            score=self._task.score(**best["score"]),
             step=best["step"],
             steps=self._step,
             history=self._history,

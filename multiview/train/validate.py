@@ -41,6 +41,11 @@ class Score:
         """Larger is better: the share within 10 %, then the error."""
         return self.pck_10, -self.error
 
+    @property
+    def text(self) -> str:
+        """For the log."""
+        return f"PCK@0.1 {self.pck_10:.3f}, PCK@0.2 {self.pck_20:.3f}, error {self.error:.3f} hands"
+
 
 def validate(net: GraphNet, crops: CropSet, design: Design, device: torch.device) -> Score:
     """Read all validation hands as detection would, from crops around their labels."""

@@ -24,6 +24,9 @@ class Train(TrainConfig):
     init: str = "default"
     """Where weights start: random, imagenet (light), the card of a trained model, or a
     checkpoint.pt; by default what suits --arch."""
+    partner: str | None = None
+    """Card from which the other of MediaPipe's two networks is taken (--arch palm, mediapipe), so
+    that one card has both trained; by default that of --init, else the shipped one."""
     name: str | None = None
     """Of the model; by default the name of the output folder."""
     licence: str | None = None
@@ -47,5 +50,6 @@ class Train(TrainConfig):
             name=self.name,
             licence=self.licence,
             checkpoint_s=self.checkpoint_s,
+            partner=self.partner,
             force=self.force,
         )

@@ -125,12 +125,12 @@ def test_it_stops_when_validation_no_longer_rises(data):
 
 
 def test_the_best_weights_are_kept_not_the_last(data, monkeypatch):
-    from multiview.train import loop
+    from multiview.train import task
     from multiview.train.validate import Score
 
     marks = iter([0.1, 0.9, 0.5, 0.2])
     monkeypatch.setattr(
-        loop, "validate", lambda *args: Score(pck_10=next(marks), pck_20=1.0, error=0.1)
+        task, "validate", lambda *args: Score(pck_10=next(marks), pck_20=1.0, error=0.1)
     )
     states = {}
     new = trainer(data, steps=20, validate_every=5)
