@@ -16,7 +16,7 @@ from multiview.stages.run_folder import RunFolder, open_scene
 from multiview.viz.rerun_log import Colour, Images, require_rerun, write_recording
 from multiview.viz.scene import Scene
 
-__all__ = ["run_page", "run_recording", "scene_of"]
+__all__ = ["has_display", "run_page", "run_recording", "scene_of"]
 
 # Viewers listen on this machine alone.
 HOST = "127.0.0.1"
@@ -97,7 +97,7 @@ def run_recording(
     say(f"view: {out} ({out.stat().st_size / 1e6:.1f} MB)")
     if not show:
         return out
-    if sys.platform.startswith("linux") and not _has_display():
+    if not has_display():
         say("  there is no display here (DISPLAY is not set); where there is one: rerun FILE.rrd")
         return out
     where = ["--bind", HOST, *([] if port is None else ["--port", str(port)])]
@@ -110,8 +110,10 @@ def run_recording(
     return out
 
 
-def _has_display() -> bool:
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+def has_display() -> bool:
+    """Whether a window can be opened here, as far as can be told without trying."""
+    screens = os.environ.get("DISPLAY"), os.environ.get("WAYLAND_DISPLAY")
+    return not sys.platform.startswith("linux") or any(screens)
 
 
 def _check_port(port: int) -> None:
