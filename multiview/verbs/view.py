@@ -18,17 +18,20 @@ __all__ = ["Render", "View"]
 PAGE = {"html", "capture", "detections", "rig", "input"}
 # ... and for the window of Open3D.
 WINDOW = {"backend", "detections", "rig", "color", "frame"}
+# ... and for a rig, which has no frames.
+RIG_PAGE, RIG_RECORDING = {"html"}, {"port", "show"}
 
 
 class View(Config):
-    """Show a run: 3D hands, cameras, pictures, residuals over time.
+    """Show a run: 3D hands, cameras, pictures, residuals over time. Or a rig: cameras, boards.
 
     Without --html a recording is written beside the run (FOLDER.rrd) and shown by rerun;
     --backend open3d shows the 3D alone in a window of its own.
     """
 
     run_folder: Positional[Path]
-    """Folder of `demo`, `triangulate`, `smooth`, or of a take in a round of `bootstrap`."""
+    """Folder of `demo`, `triangulate`, `smooth`, or of a take in a round of `bootstrap`; for a
+    rig a RIG.yaml or the folder of `calibrate`."""
     html: Path | None = None
     """Write one page for any browser, which needs no network and no Python."""
     backend: Literal["rerun", "open3d"] = "rerun"
@@ -53,6 +56,12 @@ class View(Config):
 
     def run(self) -> None:
         """Run the verb."""
+        from multiview.stages.rig_view import rig_file
+
+        rig = rig_file(self.run_folder)
+        if rig is not None:
+            self._show_rig(rig)
+            return
         if self.html is not None:
             refuse_options(self, PAGE, "a page")
         elif self.backend == "open3d":
@@ -79,6 +88,16 @@ class View(Config):
             port=self.port,
             show=self.show,
         )
+
+    def _show_rig(self, rig: Path) -> None:
+        from multiview.stages.rig_view import run_rig_page, run_rig_recording
+
+        if self.html is not None:
+            refuse_options(self, RIG_PAGE, "the page of a rig")
+            run_rig_page(rig, self.html)
+            return
+        refuse_options(self, RIG_RECORDING, "a rig in rerun")
+        run_rig_recording(rig, port=self.port, show=self.show)
 
 
 class Render(Config):
