@@ -142,9 +142,8 @@ class HandSolid:
         both = (ok[:, a] & ok[:, b])[..., None]
         start = np.where(both, placed[:, a], home).reshape(-1, 3)
         end = np.where(both, placed[:, b], home).reshape(-1, 3)
-        radius = BONE * self.bone
-        rods, out = _tube_arrays(start, end, radius)
-        rods = np.where(both.reshape(-1, 1, 1), rods, home)
+        # a rod from a place to itself has no direction, and so no thickness either
+        rods, out = _tube_arrays(start, end, BONE * self.bone)
         shades = np.repeat(colour.reshape(-1, 3), len(ball), 0)
         rod_shades = np.repeat(colour[:, b].reshape(-1, 3), 2 * SIDES, 0)
         return Solid(

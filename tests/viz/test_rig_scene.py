@@ -29,6 +29,7 @@ document.querySelector("aside section").click(); draw();
 document.body.dataset.changed = [first !== second, second !== shot()];
 document.body.dataset.where = document.getElementById("where").textContent;
 document.body.dataset.legend = document.getElementById("key").textContent;
+document.body.dataset.values = cells.map(c => c[1]);
 document.body.dataset.cards = document.querySelectorAll("aside section").length;
 </script>"""
 
@@ -153,8 +154,8 @@ def test_a_browser_without_a_network_shows_and_cuts_the_volume(tmp_path):
     assert "5 cameras" in got["legend"]
     assert got["cards"] == "5"
     volume = a_scene().volume
-    cells = int(np.prod(volume.shape)) / volume.shape["xyz".index(got["where"][0])]
-    assert int(got["cells"]) == cells
+    lowest = np.take(volume.views.reshape(volume.shape), 0, axis="xyz".index(got["where"][0]))
+    assert [int(x) for x in got["values"].split(",")] == lowest.ravel().tolist()
 
 
 def test_the_recording_holds_cameras_boards_and_the_volume(tmp_path):
