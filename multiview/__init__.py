@@ -7,6 +7,7 @@
 >>> points = mv.triangulate(dets, rig)
 >>> labels = mv.pseudo_labels(points, dets, rig)
 >>> mv.save(labels, "out/take01.coco.json")
+>>> mv.show(points, rig, take, dets=dets)
 
 Conventions: ``b_from_a`` transforms; camera axes x right, y down, z forward; pixels with the centre
 of the top-left one at (0, 0); axes V views, F frames, H hands, K keypoints, coordinate; metres,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from multiview.formats.files import save as save
     from multiview.models.load import load_detector as load_detector
     from multiview.smoothing.take import smooth as smooth
+    from multiview.stages.show import show as show
     from multiview.triangulation import triangulate as triangulate
 
 _CORE = "HAND_21 Camera Detections Intrinsics Points3D Pose PseudoLabels Rig Skeleton"  # one module
@@ -49,6 +51,7 @@ _HOME = {name: "multiview.core" for name in _CORE.split()} | {
     "open_capture": "multiview.capture",
     "pseudo_labels": "multiview.bootstrap.labels",
     "save": "multiview.formats.files",
+    "show": "multiview.stages.show",
     "smooth": "multiview.smoothing.take",
     "triangulate": "multiview.triangulation",
 }
@@ -71,6 +74,7 @@ __all__ = [
     "open_capture",
     "pseudo_labels",
     "save",
+    "show",
     "smooth",
     "triangulate",
 ]

@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+import urllib.request
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from loop_footage import command, kill_in_new_stage, make_footage, plan, run
+from loop_footage import PATIENCE_S, command, kill_in_new_stage, make_footage, plan, run
 
 from multiview.formats.datasets import load_dataset
 from multiview.stage import file_digest
@@ -114,13 +115,18 @@ def test_review_waits_for_a_person_and_drops_what_is_bad(footage, tmp_path):
     review = tmp_path / "runs" / "run" / "round-1" / "kitchen" / "labels.review"
     assert "wait for a verdict" in done.stdout
     assert str(review / "verdicts.csv") in done.stdout
+    assert f"multiview review {review.with_name('labels')}" in done.stdout
     assert not (review.parent.parent / "dataset").exists()
     rows = list(csv.DictReader((review / "verdicts.csv").open()))
     assert len(rows) >= 2
     assert cv2.imread(str(review / rows[0]["montage"])).shape[1] > 400
     bad, view, *rest = rows
-    lines = [bad | {"verdict": "bad"}, view | {"verdict": "bad cam02"}]
-    write(review / "verdicts.csv", lines + [r | {"verdict": "ok"} for r in rest])
+    on_the_page(tmp_path / "runs" / "run", [("reject", 0, ""), ("view", 1, "cam02")])
+    done = run(path, "--review")
+    assert f"{len(rest)} frames of" in done.stdout  # they were kept, and the others wait
+    rows = list(csv.DictReader((review / "verdicts.csv").open()))
+    assert [r["verdict"] for r in rows[:3]] == ["bad", "bad cam02", ""]
+    write(review / "verdicts.csv", rows[:2] + [r | {"verdict": "ok"} for r in rows[2:]])
     done = run(path, "--review")
     assert done.returncode == 0, done.stderr
     samples = load_dataset(review.parent.parent / "dataset").samples
@@ -144,6 +150,26 @@ def test_review_waits_for_a_person_and_drops_what_is_bad(footage, tmp_path):
     done = run(path, "--review")
     assert done.returncode == 2
     assert "other labels or verdicts" in done.stderr
+
+
+def on_the_page(folder, said):
+    """Give verdicts as the page does, and kill its server at once."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "multiview", "review", str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    url = next(line.strip() for line in server.stdout if "http://" in line)
+    presses = [
+        {"name": f"p{place}", "deed": deed, "places": [place], "camera": camera}
+        for deed, place, camera in said
+    ]
+    body = json.dumps({"since": [0], "presses": presses}).encode()
+    with urllib.request.urlopen(url + "press", body, timeout=PATIENCE_S) as reply:
+        assert len(json.load(reply)["verdicts"]) == len(said)
+    server.kill()
+    server.wait()
+    server.stdout.close()
 
 
 def write(path, rows):

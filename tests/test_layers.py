@@ -54,6 +54,7 @@ ALLOWED = {
     # and draw what is planned
     "viz": BASE
     | {"core", "geometry", "association", "bootstrap", "capture", "formats", "progress", "models"},
+    "review": BASE | {"core", "viz"},  # montages
     "synth": BASE | {"core", "geometry", "calib"},
     "stage": BASE | {"formats"},
 }
@@ -73,6 +74,7 @@ OUTSIDE = {
     "evaluation": SCIENCE,
     "bootstrap": SCIENCE | {"pydantic"},
     "page": {"numpy"},
+    "review": {"numpy"},
     "calib": SCIENCE | {"pydantic", "cv2", "threadpoolctl"},
     "models": SCIENCE
     | {"cv2", "pydantic", "yaml", "onnx", "google", "tflite", "flatbuffers"}

@@ -10,14 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parent / "viz"))
 from viz_scenes import small_take
 
 from multiview.cli import main
-from multiview.core import Pose
+from multiview.core import BoardTrack, Pose
 from multiview.errors import InputError
+from multiview.formats.boards_json import write_boards
 from multiview.formats.detections_parquet import write_detections
 from multiview.formats.rig_yaml import read_rig, write_rig
 from multiview.stages.run_folder import find_run
@@ -175,3 +177,59 @@ def test_a_taken_port_and_a_missing_rerun_are_said_before_anything_is_written(
         port = str(other.getsockname()[1])
         assert f"port {port}" in refusal([*given, "--port", port], capsys)
     assert not list(run.rglob("*.rrd"))
+
+
+def test_a_rig_is_shown_by_its_file_or_its_folder(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = run / "calibrated"
+    rig.mkdir()
+    shutil.copy(run / "rig.yaml", rig / "rig.yaml")
+    page = run / "rig.html"
+    for given in (rig, rig / "rig.yaml"):
+        assert main(["view", str(given), "--html", str(page)]) == 0
+        assert "no rig.boards.json beside the rig" in capsys.readouterr().out
+        assert '"title":"calibrated: 4 cameras"' in page.read_text(encoding="utf-8")
+        page.unlink()
+    # a run has a rig too, and is no rig
+    assert main(["view", str(run / "take" / "triangulate"), "--html", str(page)]) == 0
+    assert '"xyz":' in page.read_text(encoding="utf-8")
+
+
+def test_boards_of_another_rig_are_left_out_and_said(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = read_rig(run / "rig.yaml")
+    for digest, shown in ((rig.digest, 2), ("other", 0)):
+        track = BoardTrack(
+            name="board",
+            about="a board",
+            xyz_board=np.array([[0, 0, 0], [0.1, 0, 0], [0.1, 0.1, 0]]),
+            frame_ids=np.arange(2),
+            R=np.stack([np.eye(3)] * 2),
+            t=np.zeros((2, 3)),
+            rig_digest=digest,
+        )
+        write_boards([track], run / "rig.boards.json")
+        assert main(["view", str(run / "rig.yaml"), "--html", str(run / "r.html")]) == 0
+        assert ("another rig" in capsys.readouterr().out) == (not shown)
+        assert f'"poses":{shown},' in (run / "r.html").read_text(encoding="utf-8")
+    (run / "rig.boards.json").write_text("{")
+    (run / "r.html").unlink()
+    given = ["view", str(run / "rig.yaml"), "--html", str(run / "r.html")]
+    assert "calibrate again" in refusal(given, capsys)
+    assert not (run / "r.html").exists()
+
+
+def test_options_that_mean_nothing_for_a_rig_are_refused(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["view", str(run / "rig.yaml")]
+    page = ["--html", str(run / "r.html")]
+    assert "--color means" in refusal([*given, *page, "--color", "confidence"], capsys)
+    assert "--backend means" in refusal([*given, "--backend", "open3d"], capsys)
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    assert "[view]" in refusal(given, capsys)
+    (run / "bad.yaml").write_text("a: 1")
+    assert "bad.yaml" in refusal(["view", str(run / "bad.yaml"), *page], capsys)
+    assert not list(run.glob("*.rrd"))

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from multiview.errors import InputError
 from multiview.formats.atomic import write_text
 
-__all__ = ["COLUMNS", "write_selection"]
+__all__ = ["COLUMNS", "read_scores", "write_selection"]
 
 COLUMNS = (
     "frame",
@@ -39,3 +40,25 @@ def write_selection(rows: Sequence[dict[str, Any]], path: str | Path) -> Path:
     writer.writeheader()
     writer.writerows(rows)
     return write_text(Path(path), text.getvalue())
+
+
+def read_scores(path: str | Path) -> dict[int, float]:
+    """Read the score of every frame: that of its worst selected hand.
+
+    Raises
+    ------
+    InputError
+        If the file is no such table.
+    """
+    scores: dict[int, float] = {}
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        for row in csv.DictReader(io.StringIO(text)):
+            if row["rank"]:
+                frame, score = int(row["frame"]), float(row["score"])
+                scores[frame] = min(score, scores.get(frame, score))
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path}: no table of a selection ({error!r})", "run multiview label again"
+        ) from None
+    return scores

@@ -17,6 +17,7 @@ from multiview.formats.datasets.pictures import Pictures
 from multiview.formats.datasets.store import MANIFEST
 from multiview.formats.foreign import read_json
 from multiview.progress import say
+from multiview.stages.review_folder import kept
 
 __all__ = ["Hands", "Selection", "run_convert_dataset", "run_split_dataset"]
 
@@ -92,7 +93,7 @@ def _joined(
 ) -> tuple[HandSamples, Pictures, str]:
     if pictures is not None and len(sources) > 1:
         raise InputError("--pictures is for one dataset", "convert one after the other")
-    found = [load_dataset(path, format) for path in sources]
+    found = [kept(path, load_dataset(path, format)) for path in sources]
     samples, where = join(found)
     where = where if pictures is None else Pictures.below(pictures)
     return samples, where, " ".join(d.identity for d in found)

@@ -19,7 +19,6 @@ from multiview.formats.detections_parquet import read_detections
 from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import read_rig
 from multiview.formats.samples_parquet import write_samples
-from multiview.formats.verdicts_csv import read_verdicts
 from multiview.progress import progress_bar, say
 from multiview.stage import Stage, file_digest
 from multiview.stages.pictures import write_image, write_pictures
@@ -29,6 +28,7 @@ from multiview.stages.select_report import (
     write_selection_report,
 )
 from multiview.stages.triangulated import check_take, hands_at_a_time
+from multiview.stages.verified import verified_digest, verified_keypoints
 from multiview.viz.sheet import take_sheet
 from multiview.viz.video import write_overlays
 
@@ -71,8 +71,8 @@ def run_label(
     max_false_label_rate
         Promised rate of false labels among those written; None: none.
     verified
-        CSV of keypoints that a person looked at (`multiview.formats.verdicts_csv`): the promise
-        then also rests on counting them.
+        Keypoints that a person looked at (`multiview.stages.verified`): the promise then also
+        rests on counting them.
     pictures
         Write the labelled pictures: hard links where the take is a folder of JPEGs, extracted
         frames otherwise.
@@ -101,8 +101,10 @@ def run_label(
         "detections": file_digest(table),
         "points": file_digest(points_dir / "points.parquet"),
     }
-    given = {"verified": verified, "risk_model": select.risk.model}
-    inputs |= {name: file_digest(path) for name, path in given.items() if path is not None}
+    if verified is not None:
+        inputs["verified"] = verified_digest(verified)
+    if select.risk.model is not None:
+        inputs["risk_model"] = file_digest(select.risk.model)
     options: dict[str, object] = {"select": select.model_dump()}
     options |= {"pictures": pictures, "video": video}
     options |= {"max_false_label_rate": max_false_label_rate}
@@ -121,7 +123,7 @@ def run_label(
             select,
             max_false_label_rate=max_false_label_rate,
             allow_unvoted=config.allow_unvoted,
-            verdicts=None if verified is None else read_verdicts(verified, points),
+            verdicts=None if verified is None else verified_keypoints(verified, points),
         )
         if not selection.labels.any():
             raise empty_selection(selection)

@@ -2,14 +2,17 @@
 
 ``labels.review/`` lies beside the labels that it judges. A person looks through the montages, and
 writes in ``verdicts.csv``: ``ok``, ``bad`` (the frame is not used), or ``bad CAMERA ...`` (single
-views are not).
+views are not). The page (`multiview review`) keeps the same verdicts in ``verdicts.sqlite``; once
+that is there, whoever reads verdicts first takes over what was written into the table since, then
+brings the table up to date: there is one set of verdicts, and either front may be used. It is of
+the labels whose hash is in ``labels.sha256``: verdicts on others are refused, never used.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,25 +20,45 @@ import numpy as np
 from multiview.core import HandSamples
 from multiview.errors import InputError
 from multiview.formats.atomic import write_text
-from multiview.formats.datasets import load_dataset
-from multiview.models.base import U8
+from multiview.formats.datasets import Dataset, load_dataset
+from multiview.formats.datasets.parquet import FILE as SAMPLES
+from multiview.formats.verdict_store import FrameRow, VerdictStore, open_verdicts
 from multiview.progress import progress_bar, say
+from multiview.review.candidates import Candidate, candidates
+from multiview.review.montage import draw_montage
+from multiview.review.verdicts import BAD, bad_views
 from multiview.stage import file_digest
 from multiview.stages.pictures import write_image
-from multiview.viz.overlay import Layer, caption, contact_sheet, crop_square, draw_hand
+from multiview.stages.review_table import read_table, rows_of, write_table
 
-__all__ = ["awaited_verdicts", "rejected", "verdict_file", "write_review"]
+__all__ = [
+    "awaited_verdicts",
+    "begin_review",
+    "check_pictures",
+    "judged",
+    "kept",
+    "montage_file",
+    "open_review",
+    "rejected",
+    "sync_table",
+    "verdict_file",
+    "write_montage",
+    "write_review",
+]
 
-TILE, COLUMNS = 240, 6
-ABOUT = "labels.sha256"
-FIELDS = ("frame", "montage", "worst_residual_px", "verdict")
-GOOD, BAD = "ok", "bad"
 HELP = "write ok, bad, or bad CAMERA [CAMERA ...] in the last column of"
+ABOUT = "labels.sha256"
 
 
 def verdict_file(labels: Path) -> Path:
     """Table of verdicts for a folder of labels."""
+    labels = labels if labels.name not in ("", "..") else labels.resolve()
     return labels.with_name(f"{labels.name}.review") / "verdicts.csv"
+
+
+def montage_file(labels: Path, frame: int) -> Path:
+    """Picture of a frame's views."""
+    return verdict_file(labels).with_name(f"{frame:06d}.jpg")
 
 
 def write_review(labels: Path) -> Path:
@@ -44,7 +67,7 @@ def write_review(labels: Path) -> Path:
     Parameters
     ----------
     labels
-        Folder of `multiview label`.
+        Folder of `multiview label`, with its pictures.
 
     Returns
     -------
@@ -54,115 +77,276 @@ def write_review(labels: Path) -> Path:
     Raises
     ------
     InputError
-        If there are verdicts on other labels than these.
+        If there are verdicts on other labels than these, or pictures are missing.
     """
-    table = verdict_file(labels)
-    digest, about = file_digest(labels / "samples.parquet"), table.with_name(ABOUT)
-    same = about.exists() and about.read_text(encoding="utf-8").strip() == digest
-    if same and table.exists():
-        return table
-    if table.exists() and any(row["verdict"].strip() for row in _read(table)):
-        raise InputError(
-            f"{table}: holds verdicts on labels that have changed since",
-            f"move {table.parent} away, and look at the new ones",
-        )
-    if not same:
-        for old in table.parent.glob("*.jpg"):
-            old.unlink()
-        write_text(about, digest + "\n")
     data = load_dataset(labels)
-    frames = np.unique(data.samples.frame_id).tolist()
-    rows = []
+    found = candidates(data.samples)
+    begin_review(labels, found)
+    check_pictures(data, labels, found)
     with progress_bar() as progress:
-        for number, frame in enumerate(frames, start=1):
-            hands = data.samples.take(np.flatnonzero(data.samples.frame_id == frame))
-            name = f"{frame:06d}.jpg"
-            target = table.parent / name
-            if not target.exists():
-                tiles = [_tile(data.pictures.read(i), hands, i) for i in np.unique(hands.image)]
-                grid = [tiles[n : n + COLUMNS] for n in range(0, len(tiles), COLUMNS)]
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_image(contact_sheet(grid), target)
-            residual = hands.residual_px[np.isfinite(hands.residual_px)]
-            worst = f"{residual.max():.1f}" if residual.size else ""
-            rows.append((frame, name, worst, ""))
-            progress("montages", number, len(frames))
-    rows.sort(key=lambda row: -float(row[2] or 0))  # the doubtful ones first
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([FIELDS, *rows])
-    write_text(table, text.getvalue())
+        for number, candidate in enumerate(found, start=1):
+            write_montage(data, labels, candidate)
+            progress("montages", number, len(found))
+    table = verdict_file(labels)
+    if not table.exists():
+        write_table(table, rows_of(found))
     return table
 
 
-def _tile(picture: U8, hands: HandSamples, image: str) -> U8:
-    rows = np.flatnonzero(hands.image == image)
-    tile, affine = crop_square(picture, hands.xy_px[rows], TILE)
-    for n in rows:
-        xy = hands.xy_px[n] @ affine[:, :2].T + affine[:, 2]
-        draw_hand(tile, xy, hands.skeleton, Layer.SOLID, 0.6, unsure=hands.visibility[n] < 2)
-    caption(tile, str(hands.camera[rows[0]]), 0.4)
-    return tile
+def write_montage(data: Dataset, labels: Path, candidate: Candidate) -> Path:
+    """Draw the montage of a frame, once."""
+    target = montage_file(labels, candidate.frame)
+    if not target.exists():
+        rows = np.flatnonzero(data.samples.frame_id == candidate.frame)
+        hands = data.samples.take(rows)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_image(draw_montage(data.pictures.read, hands, candidate), target)
+    return target
+
+
+def begin_review(labels: Path, found: Sequence[Candidate]) -> None:
+    """Make the folder ready for verdicts on these labels; clear one of others without verdicts.
+
+    A version that did not note the labels drew other tiles: they are drawn again.
+
+    Raises
+    ------
+    InputError
+        If there are verdicts on other labels than these.
+    """
+    table = verdict_file(labels)
+    note = table.with_name(ABOUT)
+    if _noted(labels) is True:
+        return
+    rows = _found_rows(labels)
+    if any(row.verdict for row in rows):
+        _check_same(labels, rows, found)
+    else:
+        store = _store_file(labels)
+        for old in (table, *(store.with_name(store.name + end) for end in ("", "-wal", "-shm"))):
+            old.unlink(missing_ok=True)
+    for montage in table.parent.glob("*.jpg"):
+        if montage.stem.isdigit():
+            montage.unlink()
+    write_text(note, file_digest(labels / SAMPLES) + "\n")
+
+
+def check_pictures(data: Dataset, labels: Path, found: Sequence[Candidate]) -> None:
+    """Raise if a montage that is still to be drawn lacks a picture."""
+    todo = [c for c in found if not montage_file(labels, c.frame).exists()]
+    paths = [data.pictures.path(image) for c in todo for image in c.images]
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise InputError(
+            f"{labels}: {len(missing)} of {len(paths)} pictures are missing, as {missing[0]}",
+            "label again, with pictures: multiview label ... --force",
+        )
+
+
+def open_review(labels: Path, found: Sequence[Candidate]) -> VerdictStore:
+    """Open the store of a label folder with all that its table says; recover a damaged one.
+
+    Parameters
+    ----------
+    labels
+        The folder.
+    found
+        Its frames.
+
+    Raises
+    ------
+    InputError
+        If the store is held by another program, or the table has what is no verdict.
+    """
+    table = verdict_file(labels)
+    said = read_table(table) if table.exists() else []
+    _check_cameras(table, said, {camera for c in found for camera in c.cameras})
+    store, backup, saved = open_verdicts(_store_file(labels))
+    store.add([*rows_of(found), *said, *saved])
+    if backup is not None:
+        kept_rows = {row.frame: row.verdict for row in saved if row.verdict}
+        others = sum(bool(row.verdict) and row.frame not in kept_rows for row in said)
+        say(f"review: the store of verdicts was damaged and is kept as {backup}")
+        say(f"  recovered: {len(kept_rows)} verdicts from it, {others} others from {table}")
+        store.take_table({row.frame: row.verdict for row in said} | kept_rows)
+        _export(store, table, said)
+    else:
+        _exchange(store, table, said)
+    return store
+
+
+def sync_table(store: VerdictStore, table: Path, cameras: Collection[str]) -> None:
+    """Take over what a person wrote into the table, then bring it up to date.
+
+    Raises
+    ------
+    InputError
+        If the table has what is no verdict, or names none of ``cameras``.
+    """
+    said = read_table(table) if table.exists() else []
+    _check_cameras(table, said, cameras)
+    _exchange(store, table, said)
+
+
+def _exchange(store: VerdictStore, table: Path, said: Sequence[FrameRow]) -> None:
+    with store.writing():
+        store.take_table({row.frame: row.verdict for row in said})
+        _export(store, table, said)
+
+
+def _export(store: VerdictStore, table: Path, said: Sequence[FrameRow]) -> None:
+    rows = store.rows()
+    if {r.frame: r.verdict for r in rows} != {r.frame: r.verdict for r in said}:
+        write_table(table, rows)
+    store.told()
 
 
 def awaited_verdicts(labels: Sequence[Path]) -> list[Path]:
-    """Tables with frames that nobody has judged, and say so.
+    """Tables with frames that nobody has judged; say so, and how to judge them.
+
+    Parameters
+    ----------
+    labels
+        Label folders of a round, ``ROUND/TAKE/labels``.
 
     Raises
     ------
     InputError
-        If a verdict names a camera that there is not.
+        If a verdict names a camera that there is not, or is of other labels.
     """
     waiting = []
     for folder in labels:
-        table = verdict_file(folder)
-        open_rows = sum(not row["verdict"].strip() for row in _read(table))
-        cameras = set(load_dataset(folder).samples.camera.tolist())
-        unknown = sorted({camera for _, camera in rejected(folder)} - {"", *cameras})
-        if unknown:
-            raise InputError(
-                f"{table}: no labelled camera is called {unknown[0]!r}",
-                f"cameras here: {', '.join(sorted(cameras))}",
-            )
+        open_rows = sum(not row.verdict for row in _verdicts(folder))
         if open_rows:
-            waiting.append(table)
-            say(f"review: {open_rows} frames wait for a verdict; {HELP} {table},")
-            say("  looking at the montages beside it, then give the same command again")
-    return waiting
+            waiting.append(folder)
+            say(f"review: {open_rows} frames of {folder} wait for a verdict")
+    if waiting:
+        page = waiting[0] if len(waiting) == 1 else waiting[0].parent.parent
+        say(f"  in a browser: multiview review {shlex.quote(str(page))}")
+        say("  or without, looking at the montages beside it:")
+        for folder in waiting:
+            say(f"  {HELP} {verdict_file(folder)}")
+        say("  then give the same command again")
+    return [verdict_file(folder) for folder in waiting]
 
 
-def rejected(labels: Path) -> set[tuple[int, str]]:
-    """Frames, or single views of them, that a person rejected: (frame, camera or "")."""
-    table = verdict_file(labels)
-    if not table.exists():
-        return set()
-    out: set[tuple[int, str]] = set()
-    for row in _read(table):
-        word, *cameras = row["verdict"].split() or [GOOD]
-        if word == BAD:
-            out |= {(int(row["frame"]), camera) for camera in cameras or [""]}
-    return out
+def judged(labels: Path) -> dict[int, str]:
+    """Return the verdict on every frame of the review; empty ones wait, and none: no review."""
+    return {row.frame: row.verdict for row in _verdicts(labels)}
 
 
-def _read(table: Path) -> list[dict[str, str]]:
-    """Read the table and refuse what is no verdict.
+def rejected(labels: Path, samples: HandSamples | None = None) -> set[tuple[int, str]]:
+    """Frames, or single views of them, that a person rejected: (frame, camera or "").
+
+    Parameters
+    ----------
+    labels
+        The folder.
+    samples
+        Its labels, where they were read already.
 
     Raises
     ------
     InputError
-        Naming the file and the line.
+        If a verdict names a camera that there is not, or is of other labels.
     """
-    try:
-        rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table}: cannot be read ({error})", "save it as CSV in UTF-8") from None
-    for line, row in enumerate(rows, start=2):
-        verdict = row.get("verdict")
-        word = (verdict or "").split()[:1]
-        fine = verdict is not None and word in ([], [GOOD], [BAD])
-        fine = fine and str(row.get("frame", "")).isdigit()
-        if not fine or (word == [GOOD] and len(str(verdict).split()) > 1):
-            raise InputError(
-                f"{table} line {line}: {verdict!r} is no verdict",
-                "write ok, bad, or bad CAMERA [CAMERA ...]; keep the columns as they are",
-            )
+    out: set[tuple[int, str]] = set()
+    for row in _verdicts(labels, samples):
+        if row.verdict.split()[:1] == [BAD]:
+            out |= {(row.frame, camera) for camera in bad_views(row.verdict) or ("",)}
+    return out
+
+
+def kept(labels: Path, data: Dataset) -> Dataset:
+    """Labels of a folder without those that a person rejected.
+
+    Raises
+    ------
+    InputError
+        As `rejected`.
+    """
+    frames = rejected(labels, data.samples)
+    if not frames:
+        return data
+    samples = data.samples
+    keep = [
+        not ({(f, ""), (f, camera)} & frames)
+        for f, camera in zip(samples.frame_id.tolist(), samples.camera.tolist(), strict=True)
+    ]
+    # what its manifest states is of all the labels
+    return replace(data, samples=samples.take(np.flatnonzero(keep)), manifest={})
+
+
+def _store_file(labels: Path) -> Path:
+    return verdict_file(labels).with_suffix(".sqlite")
+
+
+def _noted(labels: Path) -> bool | None:
+    """Whether the review is of these labels; None where it does not say of which."""
+    note = verdict_file(labels).with_name(ABOUT)
+    if not note.exists():
+        return None
+    return note.read_text(encoding="utf-8").strip() == file_digest(labels / SAMPLES)
+
+
+def _check_same(labels: Path, rows: Sequence[FrameRow], found: Sequence[Candidate]) -> None:
+    """Refuse verdicts on other labels.
+
+    Where an older version did not note the labels, they are known by frames and residuals.
+    """
+    same = _noted(labels)
+    if same is None:
+        same = _worst(rows) == _worst(rows_of(found))
+    if not same:
+        folder = verdict_file(labels).parent
+        raise InputError(
+            f"{folder}: holds verdicts on labels that have changed since",
+            f"move {folder} away, and look at the new ones",
+        )
+
+
+def _worst(rows: Sequence[FrameRow]) -> dict[int, float | None]:
+    return {row.frame: float(row.worst) if row.worst else None for row in rows}
+
+
+def _check_cameras(table: Path, rows: Sequence[FrameRow], cameras: Collection[str]) -> None:
+    named = {camera for row in rows for camera in bad_views(row.verdict)}
+    unknown = sorted(named - set(cameras))
+    if unknown:
+        raise InputError(
+            f"{table}: no labelled camera is called {unknown[0]!r}",
+            f"cameras here: {', '.join(sorted(cameras))}",
+        )
+
+
+def _found_rows(labels: Path) -> list[FrameRow]:
+    """Read what table and store hold, of whichever labels; an empty cell says nothing."""
+    table, store_file = verdict_file(labels), _store_file(labels)
+    rows = read_table(table) if table.exists() else []
+    if store_file.exists():
+        store, _, saved = open_verdicts(store_file)
+        rows += [row for row in (*saved, *store.rows()) if row.verdict or not table.exists()]
+        store.close()
     return rows
+
+
+def _verdicts(labels: Path, samples: HandSamples | None = None) -> list[FrameRow]:
+    """Read all verdicts, the store's too where a page was used."""
+    table = verdict_file(labels)
+    if not table.exists() and not _store_file(labels).exists():
+        return []
+    found = candidates(load_dataset(labels).samples if samples is None else samples)
+    if _noted(labels) is not True:
+        rows = _found_rows(labels)
+        if not any(row.verdict for row in rows):
+            return []
+        _check_same(labels, rows, found)
+    if not _store_file(labels).exists():
+        rows = read_table(table)
+        _check_cameras(table, rows, {camera for c in found for camera in c.cameras})
+        return rows
+    store = open_review(labels, found)
+    try:
+        return store.rows()
+    finally:
+        store.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from multiview.formats.datasets.store import MANIFEST
 from multiview.formats.foreign import read_json
 from multiview.progress import say
 from multiview.stage import file_digest
-from multiview.stages.review_folder import rejected, verdict_file
+from multiview.stages.review_folder import kept, rejected
 from multiview.train.hands import TrainingHands
 
 __all__ = ["RoundData", "hands_of_dataset", "run_round_dataset"]
@@ -125,17 +127,7 @@ def _groups(samples: HandSamples) -> tuple[str, ...]:
 
 def _kept(folder: Path) -> Dataset:
     """Labels of a take without those that a person rejected."""
-    data = load_dataset(folder)
-    samples = data.samples
-    frames = rejected(folder)
-    keep = np.array(
-        [
-            not ({(f, ""), (f, camera)} & frames)
-            for f, camera in zip(samples.frame_id.tolist(), samples.camera.tolist(), strict=True)
-        ],
-        np.bool_,
-    )
-    return replace(data, samples=samples.take(np.flatnonzero(keep)))
+    return kept(folder, load_dataset(folder))
 
 
 def _as_start(data: Dataset) -> Dataset:
@@ -146,6 +138,8 @@ def _as_start(data: Dataset) -> Dataset:
 
 
 def _digest(folder: Path) -> str:
-    verdicts = verdict_file(folder)
-    said = file_digest(verdicts) if verdicts.exists() else "none"
+    """Hash labels and what was rejected of them, whichever way it was said."""
+    said = "none"
+    if bad := sorted(rejected(folder)):
+        said = hashlib.sha256(json.dumps(bad).encode()).hexdigest()
     return f"{file_digest(folder / 'samples.parquet')}:{said}"

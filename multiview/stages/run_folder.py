@@ -17,7 +17,7 @@ from multiview.stage import MANIFEST, file_digest, read_manifest
 from multiview.stages.triangulated import check_take
 from multiview.viz.scene import BLOCK, Block, Image, Scene
 
-__all__ = ["RunFolder", "find_run", "open_scene", "open_take"]
+__all__ = ["POINTS", "RIG", "TABLE", "RunFolder", "find_run", "open_scene", "open_take"]
 
 POINTS, TABLE, RIG = "points.parquet", "detections.parquet", "rig.yaml"
 # A run of `detect --guided` or of a loop holds both; the second pass is its result.

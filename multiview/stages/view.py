@@ -16,7 +16,14 @@ from multiview.stages.run_folder import RunFolder, open_scene
 from multiview.viz.rerun_log import Colour, Images, require_rerun, write_recording
 from multiview.viz.scene import Scene
 
-__all__ = ["run_page", "run_recording", "scene_of"]
+__all__ = [
+    "check_viewer",
+    "has_display",
+    "run_page",
+    "run_recording",
+    "scene_of",
+    "show_recording",
+]
 
 # Viewers listen on this machine alone.
 HOST = "127.0.0.1"
@@ -88,16 +95,30 @@ def run_recording(
     InputError
         If rerun is missing, the port is taken, or parts do not belong together.
     """
-    require_rerun()
-    if show and port is not None:
-        _check_port(port)
+    check_viewer(port if show else None)
     out = run.folder.with_name(f"{run.folder.name}.rrd")
     with progress_bar() as progress, replacing(out) as temporary:
         write_recording(scene_of(run, capture), temporary, images, colour, progress)
     say(f"view: {out} ({out.stat().st_size / 1e6:.1f} MB)")
-    if not show:
-        return out
-    if sys.platform.startswith("linux") and not _has_display():
+    return show_recording(out, port) if show else out
+
+
+def check_viewer(port: int | None) -> None:
+    """Raise `InputError` if rerun is missing or the port, where one is given, is taken."""
+    require_rerun()
+    if port is not None:
+        _check_port(port)
+
+
+def show_recording(out: Path, port: int | None) -> Path:
+    """Show a recording in rerun's window, where there is a display, until it is closed.
+
+    Raises
+    ------
+    InputError
+        If the viewer ends with an error.
+    """
+    if not has_display():
         say("  there is no display here (DISPLAY is not set); where there is one: rerun FILE.rrd")
         return out
     where = ["--bind", HOST, *([] if port is None else ["--port", str(port)])]
@@ -110,8 +131,10 @@ def run_recording(
     return out
 
 
-def _has_display() -> bool:
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+def has_display() -> bool:
+    """Whether a window can be opened here, as far as can be told without trying."""
+    screens = os.environ.get("DISPLAY"), os.environ.get("WAYLAND_DISPLAY")
+    return not sys.platform.startswith("linux") or any(screens)
 
 
 def _check_port(port: int) -> None:

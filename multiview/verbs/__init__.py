@@ -9,6 +9,7 @@ from multiview.verbs.detect import Detect
 from multiview.verbs.export import Export
 from multiview.verbs.models import Convert, Models, ModelsBias
 from multiview.verbs.plan import Plan
+from multiview.verbs.review import Review
 from multiview.verbs.train import Train
 from multiview.verbs.view import Render, View
 
@@ -25,6 +26,7 @@ VERBS: dict[str, type[Config]] = {
     "triangulate": Triangulate,
     "smooth": Smooth,
     "label": Label,
+    "review": Review,
     "dataset convert": DatasetConvert,
     "dataset split": DatasetSplit,
     "dataset check": DatasetCheck,

@@ -157,7 +157,8 @@ class Label(Config):
     max_false_label_rate: float | None = Field(None, gt=0, lt=1)
     """Promise that at most this share of the labels is off by more than a tenth of the hand."""
     verified: Path | None = None
-    """CSV of keypoints that you looked at (frame,hand,keypoint,wrong): promises count them."""
+    """CSV of keypoints that you looked at (frame,hand,keypoint,wrong), or a label folder that you
+    judged with review: promises count them."""
     select: SelectConfig = SelectConfig()
     pictures: bool = True
     """Write the labelled pictures too."""

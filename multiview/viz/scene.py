@@ -19,6 +19,7 @@ from multiview.geometry.median import median_of
 __all__ = [
     "Block",
     "Scene",
+    "frame_rate",
     "frustum",
     "frustum_depth",
     "matched",
@@ -33,6 +34,7 @@ Image = NDArray[np.uint8]
 BLOCK = 500
 # An outlier of calibration or a camera far off must not make the frusta of all others huge.
 FRUSTUM_SHARE = 0.18
+DEFAULT_RATE = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,13 @@ def matched(xy_px: F64, seen_px: F64) -> F64:
         out[h] = seen_px[d]
         cost[h], cost[:, d] = np.inf, np.inf
     return out
+
+
+def frame_rate(times: F64) -> float:
+    """Frames per second of a clock (F,): from its median step; 30 where it does not go on."""
+    step = np.diff(times[np.isfinite(times)])
+    step = step[step > 0]
+    return 1 / float(np.median(step)) if step.size else DEFAULT_RATE
 
 
 def frustum(camera: Camera, depth: float) -> F64:

@@ -23,6 +23,7 @@ from multiview.progress import Progress
 from multiview.viz.overlay import Layer, draw_hand
 from multiview.viz.scene import (
     Scene,
+    frame_rate,
     frustum,
     frustum_depth,
     standard_deviation,
@@ -36,7 +37,6 @@ __all__ = ["encode_coordinates", "thumbnail_times", "web_page"]
 PICTURES = 280
 WIDTH, QUALITY = 320, 60
 GRID = 65_534  # steps of a coordinate; 0 is missing
-DEFAULT_FPS = 30.0
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ def _data(scene: Scene, series: _Series) -> dict[str, Any]:
         "hands": scene.hands,
         "frames": scene.frame_ids.tolist(),
         "times": _plain(times - np.nanmin(times) if np.isfinite(times).any() else times, 3),
-        "fps": _fps(times),
+        "fps": frame_rate(times),
         "low": low.tolist(),
         "step": step,
         "xyz": _packed(coded),
@@ -206,12 +206,6 @@ def _plain(values: F64, digits: int) -> list[float | None]:
 def _top(values: F64) -> float:
     known = values[np.isfinite(values)]
     return float(np.percentile(known, 99)) * 1.1 if known.size else 1.0
-
-
-def _fps(times: F64) -> float:
-    step = np.diff(times[np.isfinite(times)])
-    step = step[step > 0]
-    return 1 / float(np.median(step)) if step.size else DEFAULT_FPS
 
 
 def _thumbs(scene: Scene, v: int, wanted: dict[int, F64]) -> list[tuple[int, str]]:

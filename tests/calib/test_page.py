@@ -168,3 +168,32 @@ def test_tracks_and_record_say_what_was_found(result):
     assert made.cameras[2].name == result.cameras[2].name
     assert made.cameras[2].corners == result.cameras[2].corners
     assert made.boards == (CHESS.describe(),)
+
+
+def frame_dots(page, name):
+    """Dots of the plot over frames of a camera: those in line, and those in red at the top."""
+    plot = re.search(f'aria-label="Errors of {name} by frame">(.*?)</svg>', page, re.S)[1]
+    groups = re.findall(r'<g transform="scale\(.25\)">(.*?)</g>', plot)
+    return [re.findall(r"M(-?\d+) (-?\d+)h0", g) for g in groups]
+
+
+def test_a_camera_that_moved_stands_out_over_the_frames(result):
+    good, bad = frame_dots(report_html(result), "cam1")
+    assert len(good) + len(bad) == result.cameras[1].views
+    assert len(good) > 0.9 * result.cameras[1].views
+    residual = result.boards[0].residual_px.copy()
+    residual[1, 40:] += 20 * result.cameras[1].noise_px
+    moved = replace(result, boards=(replace(result.boards[0], residual_px=residual),))
+    page = report_html(moved)
+    good, bad = frame_dots(page, "cam1")
+    seen = np.isfinite(result.boards[0].residual_px[1]).any((1, 2))
+    assert len(bad) == seen[40:].sum() > 0
+    # all of them to the right of all others, at the height of three times the noise
+    assert min(int(x) for x, _ in bad) > max(int(x) for x, _ in good)
+    assert {y for _, y in bad} == {"32"}
+    assert not frame_dots(page, "cam2")[1]
+
+
+def test_the_page_links_to_the_expected_error_where_it_has_one(result):
+    assert "#volume" not in report_html(result)
+    assert 'href="#volume"' in report_html(result, expected_error=lambda xyz: np.ones(len(xyz)))

@@ -61,13 +61,14 @@ def report_html(
     """
     judged = assess(result) if assessment is None else assessment
     evidence = judged.evidence
+    volume = volume_section(evidence, expected_error)
     sections = [
-        _head(result, judged.level),
+        _head(result, judged.level, volume),
         f'<div class="cards">{"".join(_card(h) for h in judged.heads)}</div>',
         _todo(result, judged),
         _table(result, judged),
         _space(evidence),
-        volume_section(evidence, expected_error),
+        volume,
         _errors(evidence, judged.shapes),
         camera_section(result, judged, thumbnails or {}),
         _made(result),
@@ -81,12 +82,14 @@ def report_html(
     )
 
 
-def _head(result: CalibrationResult, level: Level) -> str:
+def _head(result: CalibrationResult, level: Level, volume: str) -> str:
     made = result.rig.made
     boards = " and ".join(part.board.describe() for part in result.boards)
     when = f" · {escape(made.date[:10])}" if made and made.date else ""
     word, meaning = WORDS[level]
-    links = ("next", "What to film next"), ("cameras", "Cameras"), ("space", "Rig in 3D")
+    links: tuple[tuple[str, str], ...] = (("next", "What to film next"), ("cameras", "Cameras"))
+    links += (("space", "Rig in 3D"),)
+    links += (("volume", "Expected error"),) if volume else ()
     more = ("errors", "Errors"), ("pictures", "Camera by camera"), ("made", "How it was made")
     nav = "".join(f'<a href="#{i}">{t}</a>' for i, t in (*links, *more))
     return (

@@ -24,7 +24,7 @@ from multiview.page.svg import (
     text,
 )
 
-__all__ = ["coverage", "histogram", "residual_picture", "tilt_picture"]
+__all__ = ["coverage", "histogram", "over_frames", "residual_picture", "tilt_picture"]
 
 # Width of the pictures' own coordinates: dots are rounded to these, which bounds the page's size.
 WIDTH = 320.0
@@ -34,6 +34,9 @@ MANY_DOTS = 2200
 SPREADS = 5.0
 BINS = 20
 TILT_RINGS, TILT_MAX = (30, 60), 75.0
+# Root mean squares over a board view are drawn up to so many times what noise gives: of 5 corners
+# already, three times is beyond chance (chi-square of 10, below 1e-12).
+TIMES_NOISE = 3.0
 
 
 def _some(xy: F64) -> F64:
@@ -192,3 +195,48 @@ def histogram(
             width - left, 18, f"{dropped:,} dropped", font_size=11, fill=REJECT, text_anchor="end"
         )
     return picture(width, height, body, f"Errors of {name} and what noise would give")
+
+
+def over_frames(evidence: Evidence, view: int) -> str:
+    """Draw the error of every board view of a camera against its frame.
+
+    A camera that was moved, or a clock that runs away, is a step or a slope. Empty where boards
+    were seen in fewer than three frames, as with boards that lie still.
+    """
+    mine = np.flatnonzero((evidence.view == view) & (evidence.pose >= 0))
+    frames = evidence.pose_frame[evidence.pose[mine]].astype(np.float64)
+    if len(np.unique(frames)) < 3:
+        return ""
+    noise = float(evidence.noise_px[view]) * np.sqrt(2)  # of both coordinates
+    rms = _view_rms(evidence)[mine]
+    width, height, left, base = 1080.0, 66.0, 74.0, 50.0
+    first, last = float(evidence.pose_frame.min()), float(evidence.pose_frame.max())
+    scale = (base - 8) / TIMES_NOISE
+    bad = ~(rms <= TIMES_NOISE * noise) | ~evidence.agrees[mine]
+    share = np.clip(np.where(bad, TIMES_NOISE, rms / (noise or 1.0)), 0, TIMES_NOISE)
+    x = left + (frames - first) / max(last - first, 1) * (width - left - 12)
+    at = np.stack([x, base - scale * share], -1)
+    level = base - scale
+    body = tag("path", d=f"M{left} {base}H{width - 12}", stroke=MUTED, stroke_width="0.8")
+    body += tag("path", d=f"M{left} {level:.1f}H{width - 12}", stroke=INK, stroke_dasharray="4 3")
+    style = {"font_size": 10.5, "fill": MUTED}
+    body += text(left - 6, level + 3.5, f"{noise:.3f} px", text_anchor="end", **style)
+    body += text(left, height - 3, f"frame {first:.0f}", **style)
+    body += text(width - 12, height - 3, f"{last:.0f}", text_anchor="end", **style)
+    body += _fine_dots(at[~bad], ACCENT) + _fine_dots(at[bad], REJECT)
+    return picture(width, height, body, f"Errors of {evidence.rig.names[view]} by frame")
+
+
+def _fine_dots(xy: F64, colour: str) -> str:
+    """Draw dots on a grid of quarters."""
+    return f'<g transform="scale(.25)">{dots(4 * xy, colour, 18, 0.75)}</g>'
+
+
+def _view_rms(evidence: Evidence) -> F64:
+    """Root mean square of the error lengths of each sighting's kept corners, (S,); NaN of none."""
+    squared = (evidence.residual_px**2).sum(-1)
+    use = evidence.inlier & np.isfinite(squared)
+    count = np.bincount(evidence.sighting[use], minlength=len(evidence.view))
+    total = np.bincount(evidence.sighting[use], squared[use], minlength=len(evidence.view))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.sqrt(total / count))

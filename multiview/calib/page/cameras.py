@@ -14,6 +14,7 @@ from multiview.calib.evidence import Evidence
 from multiview.calib.page.camera_panels import (
     coverage,
     histogram,
+    over_frames,
     residual_picture,
     tilt_picture,
 )
@@ -39,7 +40,7 @@ def remarks(judged: Assessment, v: int) -> str:
 def camera_section(
     result: CalibrationResult, judged: Assessment, thumbnails: Mapping[str, bytes]
 ) -> str:
-    """Write a card with four pictures for each camera."""
+    """Write a card with five pictures for each camera."""
     evidence, maps = judged.evidence, judged.maps
     shades = np.concatenate([m.rms_px[np.isfinite(m.rms_px)] for m in maps] or [np.ones(1)])
     dark = float(np.quantile(shades, 0.98)) if shades.size else 1.0
@@ -54,14 +55,16 @@ def camera_section(
             tilt_picture(tilts[mine], evidence.agrees[mine], c.name),
             histogram(_lengths(evidence, v), c.noise_px, c.rejected, c.name),
         )
-        cards.append(_camera_card(result, judged, v, panels))
+        cards.append(_camera_card(result, judged, v, panels, over_frames(evidence, v)))
     keys = (
         f'<div class="keys"><span><i style="background:{ACCENT}"></i>corner kept</span>'
         f'<span><i style="background:{REJECT}"></i>corner dropped</span>'
         f"{legend('error 0', f'{dark:.2f} px')}"
         f"<span>arrows: mean of found minus predicted, one cell = {1 / magnified:.2g} px</span>"
         '<span><i class="ring"></i>in red: a mean that is not noise (sign-flip test over '
-        "board views, 1 % per camera)</span></div>"
+        "board views, 1 % per camera)</span><span>by frame: root mean square of a board view; "
+        "dashed: what noise gives; red at the top: beyond three times that, or against the "
+        "rig</span></div>"
     )
     return f'<h2 id="pictures">Camera by camera</h2>{keys}{"".join(cards)}'
 
@@ -82,7 +85,11 @@ def _magnification(maps: tuple[ResidualMap, ...]) -> float:
 
 
 def _camera_card(
-    result: CalibrationResult, judged: Assessment, v: int, panels: tuple[str, str, str, str]
+    result: CalibrationResult,
+    judged: Assessment,
+    v: int,
+    panels: tuple[str, str, str, str],
+    frames: str,
 ) -> str:
     c, level, m = result.cameras[v], judged.camera_level(v), judged.maps[v]
     width, height = result.rig.cameras[v].intrinsics.size_wh
@@ -102,9 +109,14 @@ def _camera_card(
         f"<figure>{p}<figcaption>{escape(t)}</figcaption></figure>"
         for p, t in zip(panels, captions, strict=True)
     )
+    if frames:
+        frames = (
+            f'<figure style="margin-top:8px">{frames}'
+            "<figcaption>Errors of the board views by frame</figcaption></figure>"
+        )
     return (
         f'<section class="cam"><header><h3>{escape(c.name)}</h3>{pill(level)}'
         f"<span>{remarks(judged, v)}</span>"
         f'<span class="note">{width} × {height} px · rms {c.rms_px:.3f} px</span></header>'
-        f'<div class="panels">{figures}</div></section>'
+        f'<div class="panels">{figures}</div>{frames}</section>'
     )
