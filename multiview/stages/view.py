@@ -20,6 +20,7 @@ __all__ = ["run_page", "run_recording", "scene_of"]
 
 # Viewers listen on this machine alone.
 HOST = "127.0.0.1"
+PORT = 9876  # rerun's own choice
 
 
 def scene_of(run: RunFolder, capture: Capture | None) -> Scene:
@@ -79,48 +80,69 @@ def run_recording(
     colour
         Of the 3D points.
     port
-        Of the viewer, which listens on this machine alone.
+        Of the viewer, which listens on this machine alone; any free one if left out.
     show
         Open the viewer.
 
     Raises
     ------
     InputError
-        If rerun is missing, the port is taken, or parts do not belong together.
+        If rerun is missing, the port is taken, parts do not belong together, or (the file being
+        complete) there is no screen for the viewer.
     """
     require_rerun()
-    if show and port is not None:
-        _check_port(port)
+    port = _free_port(port) if show else None
     out = run.folder.with_name(f"{run.folder.name}.rrd")
     with progress_bar() as progress, replacing(out) as temporary:
         write_recording(scene_of(run, capture), temporary, images, colour, progress)
     say(f"view: {out} ({out.stat().st_size / 1e6:.1f} MB)")
-    if not show:
-        return out
-    if sys.platform.startswith("linux") and not _has_display():
-        say("  there is no display here (DISPLAY is not set); where there is one: rerun FILE.rrd")
-        return out
-    where = ["--bind", HOST, *([] if port is None else ["--port", str(port)])]
-    done = subprocess.run([sys.executable, "-m", "rerun", *where, str(out)], check=False)
-    if done.returncode:
-        raise InputError(
-            f"rerun's viewer ended with an error ({done.returncode}); {out} is complete",
-            "it needs a graphics driver: open the file on another machine, or use --html",
-        )
+    if port is not None:
+        _open_viewer(out, port)
     return out
+
+
+def _open_viewer(recording: Path, port: int) -> None:
+    """Run rerun's viewer until its window is closed."""
+    if sys.platform.startswith("linux") and not _has_display():
+        raise InputError(
+            f"there is no display here (DISPLAY is not set); {recording} is complete",
+            "open it where there is one: rerun FILE.rrd; --no-show only writes it, --html a page",
+        )
+    where = ["--bind", HOST, "--port", str(port)]
+    done = subprocess.run(
+        [sys.executable, "-m", "rerun", *where, str(recording)],
+        env={"RUST_LOG": "error", **os.environ},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
+        why = last[0].removeprefix("Error: ")[-200:] if last else str(done.returncode)
+        raise InputError(
+            f"rerun's viewer ended with an error ({why}); {recording} is complete",
+            "it needs a screen and a graphics driver: open the file where both are, or use --html",
+        )
 
 
 def _has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _check_port(port: int) -> None:
-    """Raise if another program listens there."""
+def _free_port(wanted: int | None) -> int:
+    """Find a port for the viewer; one that is asked for must be free.
+
+    Without one rerun hands the recording to whatever program listens on its usual port.
+    """
+    port = PORT if wanted is None else wanted
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
-            raise InputError(
-                f"port {port} cannot be used ({error})", "give another --port"
-            ) from None
+            if wanted is not None:
+                raise InputError(
+                    f"port {port} cannot be used ({error})", "give another --port"
+                ) from None
+            probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
