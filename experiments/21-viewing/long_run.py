@@ -127,7 +127,7 @@ def show_rrd(run: Path) -> None:
         began = time.monotonic()
         last = read_number_of_frames(run) - 100
         client.set_time(timeline="frame", sequence=last, play_state="paused")
-        assert rerun_window.shows_a_hand(rerun_window.picture(client))
+        rerun_window.wait_for_a_hand(client)
         print(f"rerun: frame {last} {time.monotonic() - began:.1f} s, {memory()}")
         client.set_time(timeline="frame", sequence=0, play_state="playing")
         time.sleep(30)
