@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 sys.path.append(str(Path(__file__).parent / "viz"))
@@ -22,6 +24,7 @@ from multiview.errors import InputError
 from multiview.formats.boards_json import write_boards
 from multiview.formats.detections_parquet import write_detections
 from multiview.formats.rig_yaml import read_rig, write_rig
+from multiview.stages import view
 from multiview.stages.run_folder import find_run
 
 
@@ -138,6 +141,13 @@ def test_other_detections_are_refused(run: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_runs_of_older_versions_are_shown(run: Path) -> None:
+    table = run / "take" / "triangulate" / "points.parquet"
+    rows = pq.read_table(table)
+    meta = json.loads(rows.schema.metadata[b"multiview"])
+    del meta["smoothing"]
+    meta["skeleton"]["colors"] = [[255, 0, 0]] * 21
+    pq.write_table(rows.replace_schema_metadata({"multiview": json.dumps(meta)}), table)
+    assert main(["view", str(run / "take"), "--html", str(run / "out.html")]) == 0
     manifest = run / "take" / "triangulate" / "manifest.json"
     old = json.loads(manifest.read_text())
     del old["figures"]["detections"]
@@ -233,3 +243,56 @@ def test_options_that_mean_nothing_for_a_rig_are_refused(
     (run / "bad.yaml").write_text("a: 1")
     assert "bad.yaml" in refusal(["view", str(run / "bad.yaml"), *page], capsys)
     assert not list(run.glob("*.rrd"))
+
+
+@pytest.fixture
+def shown(run: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """`view` of a run up to the moment that the viewer starts."""
+    monkeypatch.setitem(sys.modules, "rerun", sys)
+    monkeypatch.setattr("multiview.stages.view.write_recording", lambda _, path, *__: path.touch())
+    return ["view", str(run / "take")]
+
+
+def test_without_a_display_the_file_is_kept_and_it_is_said(
+    shown: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    message = refusal(shown, capsys)
+    assert "there is no display here" in message
+    assert "--html" in message
+    assert (Path(shown[1]) / "triangulate.rrd").exists()
+    assert main([*shown, "--no-show"]) == 0
+
+
+def test_a_failing_viewer_is_quoted_in_one_line(
+    shown: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
+    said = "first\nError: no surface\n"
+    given: list[list[str]] = []
+
+    def fails(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        given.append(command)
+        return subprocess.CompletedProcess(command, 1, stderr=said)
+
+    monkeypatch.setattr("multiview.stages.view.subprocess.run", fails)
+    message = refusal(shown, capsys)
+    assert "ended with an error (no surface)" in message
+    assert "first" not in message
+    assert "127.0.0.1" in given[0]
+
+
+def test_the_recording_is_not_handed_to_a_stranger_on_the_usual_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        monkeypatch.setattr("multiview.stages.view.PORT", port)
+        found = view.free_port(None)
+        assert found not in (0, port)
+    monkeypatch.setattr("multiview.stages.view.PORT", found)
+    assert view.free_port(None) == found

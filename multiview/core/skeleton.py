@@ -54,12 +54,13 @@ class Skeleton:
 
 
 def _hand_21() -> Skeleton:
+    # chosen to stay apart for every kind of eye (tests/viz/test_colours.py), on dark and on white
     hues = {
-        "thumb": (255, 40, 40),
-        "index": (255, 215, 0),
-        "middle": (50, 205, 50),
-        "ring": (45, 120, 255),
-        "little": (225, 60, 225),
+        "thumb": (210, 92, 5),
+        "index": (240, 230, 30),
+        "middle": (20, 190, 130),
+        "ring": (105, 105, 240),
+        "little": (230, 140, 216),
     }
     joints = ("1", "2", "3", "4")
     keypoints, colors, edges = ["wrist"], [(150, 150, 150)], []
@@ -84,6 +85,6 @@ def _hand_21() -> Skeleton:
 HAND_21 = _hand_21()
 """Wrist, then thumb, index, middle, ring, little from base to tip (OpenPose and MediaPipe order).
 
-One hue per finger: thumb red, index yellow, middle green, ring blue, little magenta, dark at the
-base; wrist grey.
+One hue per finger, told apart by colour-blind eyes too: thumb orange, index yellow, middle green,
+ring blue, little pink; dark at the base, wrist grey.
 """

@@ -157,8 +157,11 @@ def skeleton_to_dict(skeleton: Skeleton) -> dict[str, Any]:
 
 
 def skeleton_from_dict(data: dict[str, Any]) -> Skeleton:
-    """Build a skeleton from plain data; the hand is returned as the one constant."""
-    if data == skeleton_to_dict(HAND_21):
+    """Build a skeleton from plain data; the hand is returned as the one constant.
+
+    Colours are not compared: older versions wrote others.
+    """
+    if {**data, "colors": None} == {**skeleton_to_dict(HAND_21), "colors": None}:
         return HAND_21
     return Skeleton(
         name=data["name"],

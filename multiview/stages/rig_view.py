@@ -11,7 +11,7 @@ from multiview.formats.boards_json import boards_path, read_boards
 from multiview.formats.rig_yaml import read_rig
 from multiview.progress import say
 from multiview.stages.run_folder import POINTS, RIG
-from multiview.stages.view import check_viewer, show_recording
+from multiview.stages.view import free_port, show_recording
 from multiview.viz.rig_page import rig_page
 from multiview.viz.rig_scene import RigScene, volume_of
 
@@ -98,11 +98,13 @@ def run_rig_recording(path: Path, *, port: int | None = None, show: bool = True)
     InputError
         If rerun is missing, the port is taken, or the rig cannot be read.
     """
+    from multiview.viz.rerun_log import require_rerun
     from multiview.viz.rerun_rig import write_rig_recording
 
-    check_viewer(port if show else None)
+    require_rerun()
+    found = free_port(port) if show else None
     out = path.with_suffix(".rrd")
     with replacing(out) as temporary:
         write_rig_recording(open_rig(path), temporary)
     say(f"view: {out} ({out.stat().st_size / 1e6:.1f} MB)")
-    return show_recording(out, port) if show else out
+    return out if found is None else show_recording(out, found)

@@ -17,7 +17,7 @@ from multiview.viz.rerun_log import Colour, Images, require_rerun, write_recordi
 from multiview.viz.scene import Scene
 
 __all__ = [
-    "check_viewer",
+    "free_port",
     "has_display",
     "run_page",
     "run_recording",
@@ -27,6 +27,7 @@ __all__ = [
 
 # Viewers listen on this machine alone.
 HOST = "127.0.0.1"
+PORT = 9876  # rerun's own choice
 
 
 def scene_of(run: RunFolder, capture: Capture | None) -> Scene:
@@ -86,49 +87,54 @@ def run_recording(
     colour
         Of the 3D points.
     port
-        Of the viewer, which listens on this machine alone.
+        Of the viewer, which listens on this machine alone; any free one if left out.
     show
         Open the viewer.
 
     Raises
     ------
     InputError
-        If rerun is missing, the port is taken, or parts do not belong together.
+        If rerun is missing, the port is taken, parts do not belong together, or (the file being
+        complete) there is no screen for the viewer.
     """
-    check_viewer(port if show else None)
+    require_rerun()
+    found = free_port(port) if show else None
     out = run.folder.with_name(f"{run.folder.name}.rrd")
     with progress_bar() as progress, replacing(out) as temporary:
         write_recording(scene_of(run, capture), temporary, images, colour, progress)
     say(f"view: {out} ({out.stat().st_size / 1e6:.1f} MB)")
-    return show_recording(out, port) if show else out
+    return out if found is None else show_recording(out, found)
 
 
-def check_viewer(port: int | None) -> None:
-    """Raise `InputError` if rerun is missing or the port, where one is given, is taken."""
-    require_rerun()
-    if port is not None:
-        _check_port(port)
-
-
-def show_recording(out: Path, port: int | None) -> Path:
-    """Show a recording in rerun's window, where there is a display, until it is closed.
+def show_recording(recording: Path, port: int) -> Path:
+    """Show a recording in rerun's window until it is closed.
 
     Raises
     ------
     InputError
-        If the viewer ends with an error.
+        If there is no display, or the viewer ends with an error.
     """
     if not has_display():
-        say("  there is no display here (DISPLAY is not set); where there is one: rerun FILE.rrd")
-        return out
-    where = ["--bind", HOST, *([] if port is None else ["--port", str(port)])]
-    done = subprocess.run([sys.executable, "-m", "rerun", *where, str(out)], check=False)
-    if done.returncode:
         raise InputError(
-            f"rerun's viewer ended with an error ({done.returncode}); {out} is complete",
-            "it needs a graphics driver: open the file on another machine, or use --html",
+            f"there is no display here (DISPLAY is not set); {recording} is complete",
+            "open it where there is one: rerun FILE.rrd; --no-show only writes it, --html a page",
         )
-    return out
+    where = ["--bind", HOST, "--port", str(port)]
+    done = subprocess.run(
+        [sys.executable, "-m", "rerun", *where, str(recording)],
+        env={"RUST_LOG": "error", **os.environ},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = [line for line in done.stderr.splitlines() if line.strip()][-1:]
+        why = last[0].removeprefix("Error: ")[-200:] if last else str(done.returncode)
+        raise InputError(
+            f"rerun's viewer ended with an error ({why}); {recording} is complete",
+            "it needs a screen and a graphics driver: open the file where both are, or use --html",
+        )
+    return recording
 
 
 def has_display() -> bool:
@@ -137,13 +143,25 @@ def has_display() -> bool:
     return not sys.platform.startswith("linux") or any(screens)
 
 
-def _check_port(port: int) -> None:
-    """Raise if another program listens there."""
+def free_port(wanted: int | None) -> int:
+    """Find a port for the viewer; one that is asked for must be free.
+
+    Without one rerun hands the recording to whatever program listens on its usual port.
+
+    Raises
+    ------
+    InputError
+        If the port that is asked for is taken.
+    """
+    port = PORT if wanted is None else wanted
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
-            raise InputError(
-                f"port {port} cannot be used ({error})", "give another --port"
-            ) from None
+            if wanted is not None:
+                raise InputError(
+                    f"port {port} cannot be used ({error})", "give another --port"
+                ) from None
+            probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

@@ -49,7 +49,7 @@ class View(Config):
     color: Literal["finger", "confidence"] = "finger"
     """Of 3D points in rerun, and at first in the window of open3d; a page has a switch."""
     port: int | None = None
-    """Port of rerun's viewer, which listens on this machine alone."""
+    """Port of rerun's viewer, which listens on this machine alone; any free one if left out."""
     show: bool = True
     """Open the viewer; --no-show only writes the recording."""
     input: CaptureOptions = CaptureOptions()

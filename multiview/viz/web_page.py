@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from multiview._shapes import F64, IntArray
 from multiview.core import Points3D, Rig, Skeleton
 from multiview.progress import Progress
+from multiview.viz.colours import CERTAINTY
 from multiview.viz.overlay import Layer, draw_hand
 from multiview.viz.scene import (
     Scene,
@@ -124,6 +125,7 @@ def _data(scene: Scene, series: _Series) -> dict[str, Any]:
         "xyz": _packed(coded),
         "certain": _packed(certain),
         "sigma": limits,
+        "ramp": CERTAINTY,
         "scale": 1000 if metres else 1,
         "unit": "mm" if metres else scene.rig.unit,
         "residual": _plain(residual, 2),

@@ -15,13 +15,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multiview.bootstrap.labels import pseudo_labels
-from multiview.core import Detections, Points3D, PseudoLabels, Rig, RigCovariance, Skeleton
+from multiview.core import (
+    HAND_21,
+    Detections,
+    Points3D,
+    PseudoLabels,
+    Rig,
+    RigCovariance,
+    Skeleton,
+)
 from multiview.errors import ConfigError, InputError, ShapeError
 from multiview.formats.coco import read_coco, write_coco
 from multiview.formats.detections_parquet import read_detections, write_detections
 from multiview.formats.files import load, save
 from multiview.formats.points_parquet import read_points, write_points
 from multiview.formats.rig_yaml import read_rig, rig_from_dict, rig_to_dict, write_rig
+from multiview.formats.tables import skeleton_from_dict, skeleton_to_dict
 from multiview.synth import make_hand_motion, make_rig, observe
 from multiview.triangulation import triangulate
 
@@ -222,6 +231,13 @@ def test_a_skeleton_of_ones_own_survives(take: Take, tmp_path: Path) -> None:
     )
     dets = replace(dets, xy_px=dets.xy_px[..., :2, :], conf=dets.conf[..., :2], skeleton=own)
     assert read_detections(write_detections(dets, tmp_path / "d.parquet")).skeleton == own
+
+
+def test_a_hand_with_the_colours_of_an_older_version_is_the_hand() -> None:
+    old = skeleton_to_dict(HAND_21)
+    old["colors"] = [[9, 9, 9]] * 21
+    assert skeleton_from_dict(old) is HAND_21
+    assert skeleton_from_dict({**old, "name": "mine"}).colors[0] == (9, 9, 9)
 
 
 @pytest.mark.parametrize(
