@@ -75,8 +75,9 @@ def with_truth(hands: TrainingHands, samples: HandSamples, sharp_only: bool) -> 
     made = np.flatnonzero(~hands.start)
     of = [rows[samples.camera[n], frame_of(samples.session[n], samples.frame_id[n])] for n in made]
     xy, sigma, weight = hands.xy_px.copy(), hands.sigma_px.copy(), hands.weight.copy()
-    sigma[made] = SHARP_PX
-    if not sharp_only:
+    if sharp_only:
+        sigma[made] = SHARP_PX
+    else:
         xy[made] = truth.xy_px[of]
         weight[made] = np.where(np.isfinite(xy[made]).all(-1), weight[made], 0)
     return replace(hands, xy_px=xy, sigma_px=sigma, weight=weight)
