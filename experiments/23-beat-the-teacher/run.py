@@ -30,15 +30,17 @@ sys.path.insert(0, str(HERE.parent / "20-bootstrap"))
 from data import RENDERED, write_rig, write_takes, write_truth  # noqa: E402
 
 TAKE, TEST = "train12", "test8"
+NETWORKS = ("mediapipe-full", "mediapipe-lite")  # the teacher's own, and a smaller one
 FINE = 0.1  # of the longer side of the hand's box: PCK@0.1
 BACK_DEG = 120  # between palm normal and camera: such views see the back of the hand
 FOUND = 0.5  # a detection belongs to a hand if its median keypoint is within half the hand's box
 # as measured in experiments/17-trainer
 PALM = {"arch": "palm", "batch": 8, "warmup": 0.2, "ema": 0.9, "threads": 1}
+TEACHER = "MediaPipe (full)"
 MARK, END = "<!-- results -->", "<!-- end of results -->"
 
 
-def plan(options: argparse.Namespace) -> LoopConfig:
+def plan(network: str, options: argparse.Namespace) -> LoopConfig:
     """Write down the loop: MediaPipe labels, its own networks learn, nobody annotates."""
     work = options.out
     return LoopConfig.model_validate(
@@ -53,7 +55,7 @@ def plan(options: argparse.Namespace) -> LoopConfig:
             "select": {"max_speed": 1e6},
             "train": {
                 "arch": "mediapipe",
-                "mediapipe": {"network": options.network},
+                "mediapipe": {"network": network},
                 "steps": options.steps,
                 "validate_every": max(25, options.steps // 4),
                 "seed": options.seed,
@@ -97,13 +99,13 @@ def kinds_of(name: str) -> Kinds:
     return Kinds(holding.ravel(), (angle > BACK_DEG).ravel(), (seen < 0.5).ravel())
 
 
-def table(folders: list[Path], kinds: Kinds) -> list[str]:
+def table(folders: dict[str, Path], kinds: Kinds) -> list[str]:
     """PCK@0.1 in given crops and from bare pictures, and hands found, by kind of view and round."""
     lines = ["| views | hands | detector | PCK@0.1, crop given | PCK@0.1, picture | hands found |"]
     lines.append("| --- | ---: | --- | ---: | ---: | ---: |")
-    scores = [read_score(folder / "held-out") for folder in folders]
+    scores = {name: read_score(folder / "held-out") for name, folder in folders.items()}
     for kind, mask in kinds.masks().items():
-        for number, score in enumerate(scores):
+        for name, score in scores.items():
             crop, picture = score.crop_error[mask], score.error[mask]
             known = ~np.isnan(crop)
             cells = (
@@ -111,14 +113,13 @@ def table(folders: list[Path], kinds: Kinds) -> list[str]:
                 f"{(picture[known] <= FINE).mean():.3f}",
                 f"{score.found[mask].mean():.3f}",
             )
-            name = "MediaPipe" if number == 0 else f"round {number}"
             lines.append(f"| {kind} | {mask.sum()} | {name} | " + " | ".join(cells) + " |")
     return lines
 
 
-def costs(cards: list[str]) -> list[str]:
+def costs(cards: dict[str, str]) -> list[str]:
     """CPU time a picture, detectors in turn on every picture, and hands that are none."""
-    detectors = [mv.load_detector(card, threads=1) for card in cards]
+    detectors = [mv.load_detector(card, threads=1) for card in cards.values()]
     cv2.setNumThreads(1)
     with np.load(RENDERED / TEST / "truth.npz") as truth:
         points = truth["kp2d"]
@@ -138,8 +139,7 @@ def costs(cards: list[str]) -> list[str]:
     base = np.sum(spent[0])
     lines = ["| detector | CPU ms a picture | of MediaPipe's | false hands a picture |"]
     lines.append("| --- | ---: | ---: | ---: |")
-    for number, times in enumerate(spent):
-        name = "MediaPipe" if number == 0 else f"round {number}"
+    for number, (name, times) in enumerate(zip(cards, spent, strict=True)):
         ms, ratio = 1e3 * np.mean(times), np.sum(times) / base
         lines.append(f"| {name} | {ms:.1f} | {ratio:.2f} | {wrong[number] / pictures:.3f} |")
     return lines
@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of few steps")
     parser.add_argument("--teacher", default="hand", help="a card; MediaPipe's full network")
-    parser.add_argument("--network", default="mediapipe-full")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--palm-steps", type=int, default=100)
@@ -163,12 +163,17 @@ def main() -> None:
     if not RENDERED.is_dir():
         raise SystemExit(f"{RENDERED} is not there: set MULTIVIEW_SHARED to the shared folder")
     began = time.process_time()
-    folder = options.out / f"{options.network}-{options.steps}-{options.seed}"
-    run_bootstrap(plan(options), folder)
+    folders: dict[str, Path] = {}
+    cards = {TEACHER: options.teacher}
+    for network in options.networks:
+        folder = options.out / f"{network}-{options.steps}-{options.seed}"
+        run_bootstrap(plan(network, options), folder)
+        folders.setdefault(TEACHER, folder / "round-0")
+        for number in range(1, options.rounds + 1):
+            name, made = f"{network}, round {number}", folder / f"round-{number}"
+            folders[name], cards[name] = made, str(made / "train" / f"{made.name}.yaml")
     loop_s = time.process_time() - began
-    rounds = [folder / f"round-{n}" for n in range(options.rounds + 1)]
-    cards = [options.teacher, *(str(r / "train" / f"{r.name}.yaml") for r in rounds[1:])]
-    lines = [*table(rounds, kinds_of(TEST)), "", *costs(cards)]
+    lines = [*table(folders, kinds_of(TEST)), "", *costs(cards)]
     about = ", ".join(f"{k} {v}" for k, v in provenance().items())
     lines += ["", f"{options.rounds} rounds of {options.steps} steps, {options.palm_steps} of the"]
     lines += [f"palm network; {platform.machine()}, {about};", f"{loop_s:.0f} CPU s of this call."]
