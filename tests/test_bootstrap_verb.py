@@ -195,6 +195,10 @@ def write(path, rows):
             {"train_finder": True, "trainer": None, "finder": {"arch": "cpm"}},
             "what finds hands is palm",
         ),
+        (
+            {"train_finder": True, "trainer": None, "init": "old/checkpoint.pt"},
+            "a checkpoint of one network",
+        ),
     ],
 )
 def test_bad_plans_are_refused_before_anything_is_done(footage, tmp_path, changed, expected):

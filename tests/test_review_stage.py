@@ -4,10 +4,13 @@ import csv
 import http.client
 import json
 import shutil
+import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -18,7 +21,13 @@ from multiview.errors import InputError
 from multiview.formats.datasets import load_dataset
 from multiview.formats.samples_parquet import write_samples
 from multiview.stages.dataset import run_convert_dataset
-from multiview.stages.review_folder import awaited_verdicts, rejected, verdict_file, write_review
+from multiview.stages.review_folder import (
+    awaited_verdicts,
+    judged,
+    rejected,
+    verdict_file,
+    write_review,
+)
 from multiview.stages.review_page import ReviewServer
 from multiview.stages.review_session import ReviewSession, label_folders
 
@@ -268,6 +277,53 @@ def test_an_undo_sent_again_takes_back_one_verdict_of_several_takes(labels):
     assert session.press(sent[2:], [0, 0])["undone"] == []
     assert [f["verdict"] for f in session.describe()["frames"]] == ["ok"] + [""] * 7
     session.close()
+
+
+def test_an_undo_takes_a_range_over_several_takes_back(labels):
+    session = ReviewSession([labels, make_labels(labels.with_name("other"))], "time")
+    over = {"name": "p", "deed": "accept", "places": [2, 3, 4, 5], "camera": ""}
+    session.press([over], [0, 0])
+    undo = {"name": "u", "deed": "undo", "places": [], "camera": ""}
+    assert session.press([undo], [0, 0])["undone"] == [2, 3, 4, 5]
+    assert {f["verdict"] for f in session.describe()["frames"]} == {""}
+    session.close()
+
+
+def test_a_view_that_a_frame_has_not_is_not_kept(page):
+    assert page.press((1, "view", [0], "cam99"))["verdicts"] == {}
+
+
+def test_a_frame_whose_line_was_deleted_waits(labels):
+    write_review(labels)
+    edit(labels, f4="ok", f7="ok", f9="ok", f12="ok")
+    lines = verdict_file(labels).read_text().splitlines()
+    verdict_file(labels).write_text("\n".join(lines[:-1]) + "\n")
+    assert judged(labels) == {12: "ok", 9: "ok", 7: "ok", 4: ""}
+
+
+def test_a_damaged_store_of_unknown_labels_keeps_what_was_read(labels):
+    session = ReviewSession([labels], "time")
+    session.press([{"name": "p", "deed": "reject", "places": [1], "camera": ""}], [0])
+    store = session.folders[0].store
+    store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store._db.execute("DROP TABLE change")
+    store._db.execute("ALTER TABLE frame DROP COLUMN told")
+    store.close()
+    for name in ("labels.sha256", "verdicts.csv"):
+        verdict_file(labels).with_name(name).unlink()
+    session = ReviewSession([labels], "time")
+    assert [f["verdict"] for f in session.describe()["frames"]] == ["", "bad", "", ""]
+    session.close()
+
+
+def test_a_browser_that_hangs_up_is_no_error(page, capfd):
+    line = socket.create_connection(("127.0.0.1", page.server.server_port))
+    line.sendall(b"GET /")
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    line.close()  # a reset, not an end
+    assert page.ask("")[0] == 200
+    time.sleep(0.2)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_labels_without_their_pictures_are_refused_unless_they_are_drawn(labels):

@@ -108,14 +108,14 @@ class VerdictStore:
         )
         return sorted(at for (at,) in found)
 
-    def last(self) -> tuple[float, int]:
-        """Return time and number of the press that `undo` would take back; zeros: there is none."""
+    def last(self) -> tuple[float, int, str]:
+        """Return time, number and name of the press that `undo` would take back; zeros: none."""
         found = self._read(
-            "SELECT at_s, id FROM press WHERE undone = 0 AND deed NOT IN (?, ?)"
+            "SELECT at_s, id, name FROM press WHERE undone = 0 AND deed NOT IN (?, ?)"
             " ORDER BY id DESC LIMIT 1",
             *(UNDO, TABLE),
         )
-        return found[0] if found else (0.0, 0)
+        return found[0] if found else (0.0, 0, "")
 
     def knows(self, name: str) -> bool:
         """Whether a press was kept already."""
@@ -154,7 +154,7 @@ class VerdictStore:
     def undo(self, name: str) -> tuple[int, ...]:
         """Take the last standing press back, where nothing came after it; return its frames."""
         with self.writing():
-            _, target = self.last()
+            _, target, _ = self.last()
             if self.knows(name) or not target:
                 return ()
             old = self._read(
@@ -178,8 +178,8 @@ class VerdictStore:
             Verdicts of the table. An empty one says nothing: it never takes a verdict away.
         """
         with self.writing():
-            told = dict(self._read("SELECT frame, told FROM frame"))
-            new = {f: v for f, v in said.items() if v and f in told and v != told[f]}
+            known = {f: both for f, *both in self._read("SELECT frame, told, verdict FROM frame")}
+            new = {f: v for f, v in said.items() if v and f in known and v not in known[f]}
             if new:
                 self._change(f"table-{time.time_ns()}", TABLE, new)
 
@@ -235,7 +235,8 @@ def open_verdicts(path: Path) -> tuple[VerdictStore, Path | None, list[FrameRow]
         connection = _connect(path)
     except _Damaged:
         saved = _salvage(path)
-        backup = _set_aside(path)
+        with _faults(path):
+            backup = _set_aside(path)
         connection = _connect(path)
     return VerdictStore(path, connection), backup, saved
 
@@ -264,6 +265,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("BEGIN IMMEDIATE")  # two that open it first do not both make the tables
         version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:  # before a look at its tables, which may be other ones
+            raise InputError(f"{path}: a newer version made it", "update multiview")
         if not version:
             for statement in filter(str.strip, SCHEMA.split(";")):
                 db.execute(statement)
@@ -279,8 +282,6 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         raise
     except sqlite3.DatabaseError:
         raise _Damaged from None
-    if version > VERSION:
-        raise InputError(f"{path}: a newer version made it", "update multiview")
     if not sound:
         raise _Damaged
 

@@ -16,6 +16,8 @@ __all__ = ["HEADERS", "MOST_BYTES", "Refusal", "Route", "parse_presses", "route"
 
 # Of a request's body: a thousand presses, each about a thousand frames, are smaller.
 MOST_BYTES = 8 << 20
+# Of places and changes; SQLite's integers end at the same.
+MOST_NUMBER = 1 << 63
 HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -97,16 +99,23 @@ def parse_presses(body: bytes) -> tuple[list[int], list[dict[str, Any]]]:
     try:
         data = json.loads(body)
         presses = [_press(p) for p in data["presses"]]
-        return [int(n) for n in data["since"]], presses
-    except (ValueError, KeyError, TypeError, InputError, RecursionError):
+        return [_number(n) for n in data["since"]], presses
+    except (ValueError, KeyError, TypeError, OverflowError, InputError, RecursionError):
         raise Refusal(400, "these are no presses") from None
 
 
 def _press(data: dict[str, Any]) -> dict[str, Any]:
     name, deed, camera = str(data["name"]), str(data["deed"]), str(data.get("camera") or "")
-    places = [int(p) for p in data.get("places", ())]
+    places = [_number(p) for p in data.get("places", ())]
     if not re.fullmatch(r"[0-9A-Za-z-]{1,64}", name) or deed not in DEEDS:
         raise ValueError(name)
-    if bool(camera) != (deed == "view") or any(p < 0 for p in places):
+    if bool(camera) != (deed == "view"):
         raise ValueError(deed)
     return {"name": name, "deed": deed, "places": places, "camera": camera}
+
+
+def _number(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < MOST_NUMBER:
+        raise ValueError(number)
+    return number

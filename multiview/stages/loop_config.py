@@ -126,6 +126,11 @@ class LoopConfig(Config):
             raise ValueError("train_finder goes with train.arch mediapipe, head regression, only")
         if self.finder.arch != "palm":
             raise ValueError(f"finder.arch is {self.finder.arch}; what finds hands is palm")
+        if self.init.endswith(".pt"):
+            raise ValueError(
+                f"init: {self.init} is a checkpoint of one network, train_finder trains two; give "
+                "the card (YAML) of a pair"
+            )
 
     def below(self, folder: Path) -> LoopConfig:
         """Return the same with paths taken from a folder."""

@@ -325,7 +325,9 @@ def _found_rows(labels: Path) -> list[FrameRow]:
     rows = read_table(table) if table.exists() else []
     if store_file.exists():
         store, _, saved = open_verdicts(store_file)
-        rows += [row for row in (*saved, *store.rows()) if row.verdict or not table.exists()]
+        store.add(saved)
+        store.take_table({row.frame: row.verdict for row in saved})
+        rows += [row for row in store.rows() if row.verdict or not table.exists()]
         store.close()
     return rows
 
@@ -344,7 +346,8 @@ def _verdicts(labels: Path, samples: HandSamples | None = None) -> list[FrameRow
     if not _store_file(labels).exists():
         rows = read_table(table)
         _check_cameras(table, rows, {camera for c in found for camera in c.cameras})
-        return rows
+        there = {row.frame for row in rows}  # whose line was deleted waits
+        return [*rows, *(row for row in rows_of(found) if row.frame not in there)]
     store = open_review(labels, found)
     try:
         return store.rows()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import secrets
+import sys
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -55,6 +56,11 @@ class ReviewServer(ThreadingHTTPServer):
                 f"port {port}: {'another program listens there' if taken else error}",
                 "give another: --port 0 takes a free one",
             ) from None
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that hung up."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

@@ -227,17 +227,25 @@ class ReviewSession:
         if press["deed"] == UNDO:
             if any(folder.store.knows(press["name"]) for folder in self.folders):
                 return []
-            last = [folder.store.last() for folder in self.folders]
-            number = last.index(max(last))
-            frames = self.folders[number].store.undo(press["name"])
-            return [self._at[number, f] for f in frames if (number, f) in self._at]
+            return self._undo(press["name"])
         for number, folder in enumerate(self.folders):
             chosen = [self.places[p] for p in press["places"] if p < len(self.places)]
-            frames = tuple(p.candidate.frame for p in chosen if p.folder == number)
+            mine = [p.candidate for p in chosen if p.folder == number]
+            frames = tuple(c.frame for c in mine if press["camera"] in ("", *c.cameras))
             if frames:
                 deed = Press(press["name"], press["deed"], frames, press["camera"])
                 folder.store.record(deed.name, deed.deed, frames, partial(after, deed))
         return []
+
+    def _undo(self, name: str) -> list[int]:
+        """Take the last press back in every folder that it changed; return its places."""
+        last = [folder.store.last() for folder in self.folders]
+        *_, newest = max(last)
+        changed = []
+        for number, folder in enumerate(self.folders):
+            if last[number][-1] == newest:
+                changed += [(number, frame) for frame in folder.store.undo(name)]
+        return [self._at[at] for at in changed if at in self._at]
 
     def _draw_all(self) -> None:
         """Draw montages in the order of the page, until all are there or the session closes."""
@@ -259,11 +267,12 @@ class ReviewSession:
         told, words = self._revisions(), ""
         while not self._stop.wait(every_s):
             try:
-                if self._revisions() == told:
+                now = self._revisions()  # before the tables: a verdict in between is told next
+                if now == told:
                     continue
                 for folder in self.folders:
                     folder.tell_table()
-                told = self._revisions()
+                told = now
             except MultiviewError as error:  # kept in the store; a person is editing the table
                 if words != str(error):
                     words = str(error)

@@ -149,6 +149,23 @@ def test_a_file_of_a_newer_version_is_refused_and_kept(path):
     assert not list(path.parent.glob("*damaged*"))
 
 
+def test_a_newer_file_with_other_columns_is_not_damaged(path):
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE frame RENAME COLUMN worst TO worst_px")
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(InputError, match="newer version"):
+        open_verdicts(path)
+    assert not list(path.parent.glob("*damaged*"))
+
+
+def test_a_table_that_says_the_same_is_no_press(path):
+    """A program that ended between writing the table and noting so would take undo away."""
+    store, *_ = open_verdicts(path)
+    say(store, "p", "ok", 1)
+    store.take_table({1: "ok"})
+    assert store.undo("u") == (1,)
+
+
 def test_a_press_that_fails_changes_nothing(path):
     store, *_ = open_verdicts(path)
 

@@ -4,6 +4,7 @@ import pytest
 
 from multiview.review.requests import Refusal, parse_presses, route
 
+NUMBERS = [b'{"presses": [], "since": [%s]}' % n for n in (b"1e999", b"-1", b"9" * 30)]
 GOOD = {"Host": "127.0.0.1:8000"}
 
 
@@ -52,7 +53,14 @@ def test_presses_are_read():
 
 @pytest.mark.parametrize(
     "changed",
-    [{"deed": "format"}, {"places": [-1]}, {"camera": ""}, {"name": "a b"}, {"places": "x"}],
+    [
+        {"deed": "format"},
+        {"places": [-1]},
+        {"places": [10**30]},
+        {"camera": ""},
+        {"name": "a b"},
+        {"places": "x"},
+    ],
 )
 def test_presses_of_no_sense_are_refused(changed):
     sent = {"name": "p", "deed": "view", "places": [3], "camera": "cam00"} | changed
@@ -60,7 +68,7 @@ def test_presses_of_no_sense_are_refused(changed):
         parse_presses(json.dumps({"since": [0], "presses": [sent]}).encode())
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"{}", b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"{}", b"[" * 100_000, *NUMBERS])
 def test_a_body_that_is_none_of_ours_is_refused(body):
     with pytest.raises(Refusal):
         parse_presses(body)

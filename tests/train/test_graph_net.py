@@ -13,6 +13,7 @@ from multiview.train.design import build_design
 
 torch = pytest.importorskip("torch", reason="torch is not installed: make test-train")
 
+from multiview.train import export  # noqa: E402
 from multiview.train.export import check_export  # noqa: E402
 from multiview.train.graph_net import GraphNet, fill_model  # noqa: E402
 
@@ -52,6 +53,18 @@ def test_a_network_that_torch_runs_otherwise_is_refused(monkeypatch):
     images = np.full((1, 3, 64, 64), 0.5, np.float32)
     monkeypatch.setitem(graph_net.OPS, "Relu", lambda net, inputs, given: inputs[0].clamp(-1e-3))
     with pytest.raises(ModelError, match="differs by"):
+        check_export(design.model.SerializeToString(), design, images)
+
+
+def test_an_output_that_is_no_number_is_refused(monkeypatch):
+    design = design_of("cpm")
+    images = np.full((1, 3, 64, 64), 0.5, np.float32)
+    net = GraphNet(design.model).eval()
+    with torch.no_grad():
+        shapes = {n: v.shape for n, v in net(torch.from_numpy(images), design.outputs).items()}
+    broken = {n: np.full(shape, np.nan, np.float32) for n, shape in shapes.items()}
+    monkeypatch.setattr(export, "_runtimes", lambda *given: {"broken": lambda image: broken})
+    with pytest.raises(ModelError, match="differs by nan"):
         check_export(design.model.SerializeToString(), design, images)
 
 
