@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiview._shapes import F64
+from multiview.viz.colours import graded
 from multiview.viz.scene import Block, Scene, standard_deviation
 
 __all__ = ["Player", "Track", "sureness_colours"]
@@ -123,14 +124,14 @@ class Track:
 def sureness_colours(
     sigma: NDArray[np.float32], limits: tuple[float, float] | None, skeleton_colours: F64
 ) -> F64:
-    """Colour keypoints from green (surest) over yellow to red; as fingers if nothing is known.
+    """Colour keypoints from sure to unsure as page and rerun do; as fingers if nothing is known.
 
     Parameters
     ----------
     sigma
         Standard deviations, shape (H, K); grey where NaN.
     limits
-        Of the greenest and the reddest.
+        Of the surest and of the least sure.
     skeleton_colours
         Shape (K, 3), from 0 to 1.
 
@@ -144,7 +145,4 @@ def sureness_colours(
     low, high = limits
     with np.errstate(invalid="ignore"):
         grade = np.log(np.clip(sigma, low, high) / low) / np.log(high / low)
-    stops = np.array([[0.22, 0.78, 0.35], [0.93, 0.80, 0.25], [0.90, 0.26, 0.24]])
-    known = np.nan_to_num(grade, nan=0.0)
-    out = np.stack([np.interp(known, [0, 0.5, 1], stops[:, i]) for i in range(3)], -1)
-    return np.asarray(np.where(np.isfinite(grade)[..., None], out, 0.5))
+    return np.asarray(np.where(np.isfinite(grade)[..., None], graded(grade) / 255, 0.5))

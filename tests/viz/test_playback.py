@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from viz_scenes import FRAMES, small_scene, small_take
 
+from multiview.viz.colours import CERTAINTY
 from multiview.viz.playback import Player, Track, sureness_colours
 from multiview.viz.scene import frame_rate, standard_deviation
 
@@ -69,12 +70,11 @@ def test_blocks_are_read_one_after_the_other_and_hold_the_points():
     assert 0 < low < high
 
 
-def test_colours_go_from_green_to_red_and_are_those_of_fingers_where_nothing_is_known():
+def test_colours_are_those_of_the_other_viewers_and_of_fingers_where_nothing_is_known():
     fingers = np.random.default_rng(0).uniform(0, 1, (4, 3))
     sigma = np.array([[0.001, 0.01, 0.004, np.nan]], np.float32)
     got = sureness_colours(sigma, (0.001, 0.01), fingers)
-    assert got[0, 0, 1] > 2 * got[0, 0, 0]
-    assert got[0, 1, 0] > 2 * got[0, 1, 1]
+    np.testing.assert_allclose(got[0, :2] * 255, [CERTAINTY[0], CERTAINTY[-1]])
     np.testing.assert_allclose(got[0, 3], 0.5)
     np.testing.assert_array_equal(sureness_colours(sigma, None, fingers)[0], fingers)
 
