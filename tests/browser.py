@@ -11,7 +11,7 @@ PATIENCE_S = 60
 
 @contextlib.contextmanager
 def browser(width=1200, height=700, *, scheme="dark", phone=False):
-    """Open a browser that reaches no network."""
+    """Open a browser that reaches this machine alone."""
     missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     if missing:
         packages = "apt-get install chromium chromium-driver"
@@ -19,7 +19,7 @@ def browser(width=1200, height=700, *, scheme="dark", phone=False):
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
     options = webdriver.ChromeOptions()
     given = ("--headless=new", "--no-sandbox", "--disable-gpu")
-    for option in (*given, "--host-resolver-rules=MAP * ~NOTFOUND"):
+    for option in (*given, "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"):
         options.add_argument(option)
     options.binary_location = shutil.which("chromium")
     service = webdriver.ChromeService(shutil.which("chromedriver"))

@@ -1,6 +1,5 @@
 """The page in a real browser; skipped where chromium, its driver or selenium is missing."""
 
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,30 +10,17 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from browser import PATIENCE_S, browser, press, wait
 from review_labels import make_labels
 
-MISSING = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
-if MISSING:
-    pytest.skip(
-        f"no {' and no '.join(MISSING)} here (Debian: apt-get install chromium chromium-driver)",
-        allow_module_level=True,
-    )
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 LIMIT_MS = 150.0  # a key that is answered within it feels immediate
 PRESSES = 500
-PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
 def driver():
-    options = webdriver.ChromeOptions()
-    for option in ("--headless=new", "--no-sandbox", "--window-size=1200,700", "--disable-gpu"):
-        options.add_argument(option)
-    options.binary_location = shutil.which("chromium")
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    browser = webdriver.Chrome(options=options, service=service)
-    yield browser
-    browser.quit()
+    with browser() as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -50,17 +36,6 @@ def start(labels):
     command = [sys.executable, "-m", "multiview", "review", str(labels), "--order", "time"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     return process, next(line.strip() for line in process.stdout if "http://" in line)
-
-
-def press(driver, keys):
-    webdriver.ActionChains(driver, duration=0).send_keys(keys).perform()
-
-
-def wait(driver, script, wanted=True):
-    end = time.monotonic() + PATIENCE_S
-    while driver.execute_script(f"return {script}") != wanted:
-        assert time.monotonic() < end, f"{script} is not {wanted}"
-        time.sleep(0.02)
 
 
 def wait_for(check):
