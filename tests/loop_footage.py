@@ -67,7 +67,7 @@ def plan(footage, folder, **changed):
     config = {
         "takes": [
             {"capture": str(footage / "take" / "images"), "rig": str(footage / "rig.yaml")}
-            | {"sync": "index", "fps": 1, "name": "kitchen"}
+            | {"sync": "index", "fps": 1, "name": "kitchen", "subject": "anna"}
         ],
         "held_out": str(footage / "held_out"),
         "detector": "mediapipe-lite",

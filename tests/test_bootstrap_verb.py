@@ -70,6 +70,7 @@ def test_labels_say_which_round_and_take_made_them(finished):
     samples = load_dataset(out / "round-2" / "dataset").samples
     assert set(samples.round.tolist()) == {2}
     assert set(samples.session.tolist()) == {"kitchen"}
+    assert set(samples.subject.tolist()) == {"anna"}
     assert set(samples.source.tolist()) == {"mine+guided"}
     assert len(samples) >= 8  # two frames of four views at least
     assert (samples.n_inlier[samples.labelled] >= 3).all()

@@ -118,10 +118,11 @@ def _groups(samples: HandSamples) -> tuple[str, ...]:
         rows = np.flatnonzero(samples.session == session)
         _, rank = np.unique(samples.frame_id[rows], return_inverse=True)
         block[rows] = rank * BLOCKS // max(1, rank.max(initial=0) + 1)
-    for session, subject, part in zip(
-        samples.session.tolist(), samples.subject.tolist(), block.tolist(), strict=True
-    ):
-        names.append(f"{session} {subject}" if subject else f"{session} part {part}")
+    people = list(zip(samples.session.tolist(), samples.subject.tolist(), strict=True))
+    several = len(set(people)) > 1  # one person alone is held back in parts too
+    for (session, subject), part in zip(people, block.tolist(), strict=True):
+        whole = subject and several
+        names.append(f"{session} {subject}" if whole else f"{session} part {part}")
     return tuple(names)
 
 
