@@ -5,16 +5,33 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from multiview._shapes import F64
-
-__all__ = ["CERTAINTY", "graded"]
+__all__ = ["CERTAINTY", "certainty_limits", "graded", "uncertainty_grade"]
 
 # From sure to unsure: blue, sand, orange. Blue and orange stay apart for red-green and for
 # blue-yellow blind eyes, and each is legible on dark and on white.
 CERTAINTY = ((60, 150, 255), (205, 190, 160), (255, 110, 0))
 
 
-def graded(grade: F64) -> NDArray[np.uint8]:
+def certainty_limits(sigma: NDArray[np.floating]) -> tuple[float, float] | None:
+    """Find the standard deviations of the surest and the least sure 1 %; None if none is known."""
+    known = sigma[np.isfinite(sigma) & (sigma > 0)]
+    if not known.size:
+        return None
+    low, high = (float(q) for q in np.percentile(known, [1, 99]))
+    return low, max(high, low * 1.01)
+
+
+def uncertainty_grade(
+    sigma: NDArray[np.floating], limits: tuple[float, float]
+) -> NDArray[np.floating]:
+    """Place standard deviations between these two, 0 to 1 on a log scale; NaN where NaN."""
+    low, high = limits
+    with np.errstate(invalid="ignore", divide="ignore"):
+        grade = np.log(np.clip(sigma, low, high) / low) / np.log(high / low)
+    return np.asarray(grade)
+
+
+def graded(grade: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Colour of certainties.
 
     Parameters

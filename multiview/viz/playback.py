@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from multiview._shapes import F64
-from multiview.viz.colours import graded
+from multiview.viz.colours import certainty_limits, graded, uncertainty_grade
 from multiview.viz.scene import Block, Scene, standard_deviation
 
 __all__ = ["Player", "Track", "sureness_colours"]
@@ -70,14 +69,6 @@ class Player:
         self._speed = int(np.clip(self._speed + steps, 0, len(SPEEDS) - 1))
 
 
-@dataclass(slots=True)
-class _Limits:
-    """Standard deviations of the surest and the least sure colour."""
-
-    low: float
-    high: float
-
-
 class Track:
     """Points of all frames, 16 bytes each, filled block by block while the take is played.
 
@@ -85,6 +76,11 @@ class Track:
     ----------
     scene
         The take.
+
+    Attributes
+    ----------
+    limits
+        Standard deviations of 1 % and 99 % of the first points, None while there are none.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -92,13 +88,8 @@ class Track:
         self.xyz = np.full((*shape, 3), np.nan, np.float32)
         self.sigma = np.full(shape, np.nan, np.float32)
         self.ready = 0
-        self._limits: _Limits | None = None
+        self.limits: tuple[float, float] | None = None
         self._blocks: Iterator[Block] = scene.blocks()
-
-    @property
-    def limits(self) -> tuple[float, float] | None:
-        """Standard deviations of 1 % and 99 % of the first points, None while there are none."""
-        return None if self._limits is None else (self._limits.low, self._limits.high)
 
     def more(self) -> bool:
         """Read the next block; False once there is none."""
@@ -109,10 +100,8 @@ class Track:
         self.xyz[at] = block.points.xyz_world
         self.sigma[at] = standard_deviation(block.points)
         self.ready = at.stop
-        known = self.sigma[at][self.sigma[at] > 0]
-        if self._limits is None and known.size:
-            low, high = (float(q) for q in np.percentile(known, [1, 99]))
-            self._limits = _Limits(low, max(high, 1.01 * low))
+        if self.limits is None:
+            self.limits = certainty_limits(self.sigma[at])
         return True
 
     def until(self, frame: int, seen: Callable[[], object] = lambda: None) -> None:
@@ -142,7 +131,5 @@ def sureness_colours(
     """
     if limits is None:
         return np.broadcast_to(skeleton_colours, (*sigma.shape, 3)).copy()
-    low, high = limits
-    with np.errstate(invalid="ignore"):
-        grade = np.log(np.clip(sigma, low, high) / low) / np.log(high / low)
+    grade = uncertainty_grade(sigma, limits)
     return np.asarray(np.where(np.isfinite(grade)[..., None], graded(grade) / 255, 0.5))

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from multiview._shapes import F64, IntArray
 from multiview.core import Points3D, Rig, Skeleton
 from multiview.progress import Progress
-from multiview.viz.colours import CERTAINTY
+from multiview.viz.colours import CERTAINTY, certainty_limits, uncertainty_grade
 from multiview.viz.overlay import Layer, draw_hand
 from multiview.viz.scene import (
     Scene,
@@ -187,14 +187,11 @@ def encode_coordinates(
 
 def _certainty(sigma: NDArray[np.float32]) -> tuple[NDArray[np.uint8], list[float] | None]:
     """Code standard deviations from 1 (the 1 % surest) to 255 (the 1 % least sure), log scale."""
-    known = sigma[np.isfinite(sigma) & (sigma > 0)]
-    if not known.size:
+    limits = certainty_limits(sigma)
+    if limits is None:
         return np.zeros(sigma.shape, np.uint8), None
-    low, high = (float(q) for q in np.percentile(known, [1, 99]))
-    high = max(high, low * 1.01)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        grade = np.log(np.clip(sigma, low, high) / low) / np.log(high / low)
-    return np.where(np.isfinite(sigma), 1 + np.round(254 * grade), 0).astype(np.uint8), [low, high]
+    code = 1 + np.round(254 * uncertainty_grade(sigma, limits))
+    return np.where(np.isfinite(sigma), code, 0).astype(np.uint8), list(limits)
 
 
 def _packed(data: NDArray[np.uint8]) -> str:
