@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from multiview.errors import InputError
-from multiview.models.card import CropSpec, ModelCard, load_card
+from multiview.models.card import CropSpec, ModelCard
 from multiview.models.mediapipe import KEYPOINTS, OUTPUTS
 from multiview.train.config import MediaPipeConfig
 from multiview.train.design import Design
 from multiview.train.graph import GraphBuilder
 from multiview.train.light import maps_head
+from multiview.train.shipped import open_shipped
 
 __all__ = ["landmark_design"]
 
@@ -31,15 +31,8 @@ def landmark_design(config: MediaPipeConfig, keypoints: int, seed: int) -> Desig
     InputError
         If the keypoints are not the 21 of a hand.
     """
-    if keypoints != KEYPOINTS:
-        raise InputError(
-            f"MediaPipe's network has {KEYPOINTS} keypoints, the labels have {keypoints}",
-            "train --arch light or --arch cpm",
-        )
-    import onnx
-
-    card = load_card(config.network)
-    model = onnx.load_model_from_string(card.read("hand"))
+    needs = f"MediaPipe's network has {KEYPOINTS} keypoints"
+    card, model = open_shipped(config.network, "hand", keypoints, needs)
     names = frozenset(t.name for t in model.graph.initializer)
     common: dict[str, Any] = {"keypoints": keypoints, "trained": names, "input": card.input}
     common["start"] = f"{config.network} ({card.source})"

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiview._shapes import F64
-from multiview.errors import InputError
-from multiview.models.card import InputSpec, load_card
+from multiview.models.card import InputSpec
 from multiview.models.mediapipe import KEYPOINTS
 from multiview.models.mediapipe_palm import GRIDS, INPUT_SIZE, OUTPUTS, anchors, palm_to_roi
 from multiview.train.config import PalmConfig
 from multiview.train.design import Design
+from multiview.train.shipped import open_shipped
 
 __all__ = [
     "anchor_sizes",
@@ -51,15 +51,8 @@ def palm_design(config: PalmConfig, keypoints: int) -> Design:
     InputError
         If the keypoints are not the 21 of a hand.
     """
-    if keypoints != KEYPOINTS:
-        raise InputError(
-            f"palms are known by the {KEYPOINTS} keypoints of a hand, the labels have {keypoints}",
-            "train --arch light or --arch cpm",
-        )
-    import onnx
-
-    card = load_card(config.network)
-    model = onnx.load_model_from_string(card.read("palm"))
+    needs = f"palms are known by the {KEYPOINTS} keypoints of a hand"
+    card, model = open_shipped(config.network, "palm", keypoints, needs)
     size = (INPUT_SIZE, INPUT_SIZE)
     return Design(
         model=model,
