@@ -56,8 +56,8 @@ def run_bootstrap(
     Returns
     -------
     Path
-        The card of the best detector; with ``review`` and verdicts missing, the folder that waits
-        for them.
+        The card of the best detector; with ``review`` and verdicts missing, the first table that
+        waits for them.
 
     Raises
     ------

@@ -101,10 +101,7 @@ def run_label(
         "detections": file_digest(table),
         "points": file_digest(points_dir / "points.parquet"),
     }
-    if verified is not None:
-        inputs["verified"] = verified_digest(verified)
-    if select.risk.model is not None:
-        inputs["risk_model"] = file_digest(select.risk.model)
+    inputs |= _optional_inputs(verified, select.risk.model)
     options: dict[str, object] = {"select": select.model_dump()}
     options |= {"pictures": pictures, "video": video}
     options |= {"max_false_label_rate": max_false_label_rate}
@@ -152,6 +149,16 @@ def run_label(
     stage.finish(figures | selection_figures(selection))
     _tell(figures, promise_words(selection, max_false_label_rate), out)
     return out
+
+
+def _optional_inputs(verified: Path | None, risk_model: Path | None) -> dict[str, str]:
+    """Digests of what only some runs are given."""
+    found = {}
+    if verified is not None:
+        found["verified"] = verified_digest(verified)
+    if risk_model is not None:
+        found["risk_model"] = file_digest(risk_model)
+    return found
 
 
 def _write_pictures(capture: Capture, labels: PseudoLabels, folder: Path) -> None:
