@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from data import frame_of, truth_samples, write_rig, write_takes, write_truth
-from run import FOOTAGE, HERE, fill_readme, label_quality
+from data import fill_readme, frame_of, truth_samples, write_rig, write_takes, write_truth
+from run import FOOTAGE, HERE, label_quality
 
 from multiview.core import HandSamples
 from multiview.formats.datasets import load_dataset
@@ -127,7 +127,7 @@ def main() -> None:
         lines.append(_row(name, str(made / "it.yaml"), made / "dev", dev_set(out), quality))
     print("\n".join(lines))
     if options.write:
-        fill_readme("ablation", lines)
+        fill_readme(HERE, "ablation", lines)
 
 
 def _row(name: str, card: str, made: Path, held_out: Path, quality: dict[str, float] | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -97,8 +98,7 @@ def write_takes(name: str, out: Path, rig: Path) -> list[dict[str, object]]:
     Tracks, votes on the side, and a subject's own bones are for one person; pictures are linked.
     """
     folder = RENDERED / name
-    with np.load(folder / "truth.npz") as truth:
-        subject = truth["subject"]
+    subject = _subjects(name)
     cameras = sorted(path for path in (folder / "images").iterdir() if path.is_dir())
     takes: list[dict[str, object]] = []
     for number in np.unique(subject).tolist():
@@ -118,5 +118,20 @@ def write_takes(name: str, out: Path, rig: Path) -> list[dict[str, object]]:
 def frame_of(take: str, frame: int) -> int:
     """Frame of the capture that is this one of a take by `write_takes`."""
     name, _, number = take.rpartition("-")
+    return int(np.flatnonzero(_subjects(name) == int(number))[frame])
+
+
+@cache
+def _subjects(name: str) -> np.ndarray:
+    """Who is seen in each frame of a capture."""
     with np.load(RENDERED / name / "truth.npz") as truth:
-        return int(np.flatnonzero(truth["subject"] == int(number))[frame])
+        return truth["subject"]
+
+
+def fill_readme(folder: Path, part: str, lines: list[str]) -> None:
+    """Put lines between the marks of a part in a folder's README."""
+    readme = folder / "README.md"
+    head, mark, rest = readme.read_text().partition(f"<!-- {part} -->\n")
+    tail = rest.partition(f"<!-- end of {part} -->")[2]
+    body = "\n".join(lines)
+    readme.write_text(f"{head}{mark}\n{body}\n\n<!-- end of {part} -->{tail}")

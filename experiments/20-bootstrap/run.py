@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from data import RENDERED, frame_of, truth_samples, write_rig, write_takes, write_truth
+from data import RENDERED, fill_readme, frame_of, truth_samples, write_rig, write_takes, write_truth
 
 from multiview.formats.datasets import load_dataset
 from multiview.stage import provenance
@@ -192,16 +192,7 @@ def main() -> None:
     lines[-1] += f"{platform.machine()}, {about}; {(time.monotonic() - began) / 60:.0f} min."
     print("\n".join(lines))
     if options.write:
-        fill_readme("results", lines)
-
-
-def fill_readme(part: str, lines: list[str]) -> None:
-    """Put lines between the README's marks of a part."""
-    readme = HERE / "README.md"
-    head, mark, rest = readme.read_text().partition(f"<!-- {part} -->\n")
-    tail = rest.partition(f"<!-- end of {part} -->")[2]
-    body = "\n".join(lines)
-    readme.write_text(f"{head}{mark}\n{body}\n\n<!-- end of {part} -->{tail}")
+        fill_readme(HERE, "results", lines)
 
 
 if __name__ == "__main__":

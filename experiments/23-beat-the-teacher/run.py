@@ -27,7 +27,7 @@ from multiview.stages.loop_config import LoopConfig
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "20-bootstrap"))
-from data import RENDERED, write_rig, write_takes, write_truth  # noqa: E402
+from data import RENDERED, fill_readme, write_rig, write_takes, write_truth  # noqa: E402
 
 TAKE, TEST = "train12", "test8"
 NETWORKS = ("mediapipe-full", "mediapipe-lite")  # the teacher's own, and a smaller one
@@ -37,7 +37,6 @@ FOUND = 0.5  # a detection belongs to a hand if its median keypoint is within ha
 # as measured in experiments/17-trainer
 PALM = {"arch": "palm", "batch": 8, "warmup": 0.2, "ema": 0.9, "threads": 1}
 TEACHER = "MediaPipe (full)"
-MARK, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def plan(network: str, options: argparse.Namespace) -> LoopConfig:
@@ -179,10 +178,7 @@ def main() -> None:
     lines += [f"palm network; {platform.machine()}, {about};", f"{loop_s:.0f} CPU s of this call."]
     print("\n".join(lines))
     if options.write:
-        readme = HERE / "README.md"
-        head, _, rest = readme.read_text().partition(MARK)
-        tail = rest.partition(END)[2]
-        readme.write_text("\n".join([f"{head}{MARK}", "", *lines, "", f"{END}{tail}"]))
+        fill_readme(HERE, "results", lines)
 
 
 if __name__ == "__main__":
