@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,7 @@ from multiview._shapes import F64
 from multiview.core import Rig
 from multiview.core.record import CameraRecord
 from multiview.geometry.axes import up_axes
+from multiview.viz.page_template import fill_page
 from multiview.viz.rig_scene import RigScene, Volume, board_outlines, corners_in_picture
 from multiview.viz.scene import frustum, frustum_depth
 
@@ -25,10 +24,7 @@ DOTS = 200
 
 def rig_page(scene: RigScene) -> str:
     """Write a rig as one HTML page."""
-    text = json.dumps(_data(scene), separators=(",", ":"), allow_nan=False)
-    text = text.replace("<", "\\u003c")  # no name in it can end the script or open a comment
-    template = (files("multiview") / "viz" / "data" / "rig.html").read_text(encoding="utf-8")
-    return template.replace("__DATA__", text)
+    return fill_page("rig.html", _data(scene))
 
 
 def _data(scene: RigScene) -> dict[str, Any]:

@@ -7,10 +7,8 @@ over time and compressed; ten minutes of two hands are a few megabytes.
 from __future__ import annotations
 
 import base64
-import json
 import zlib
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import cv2
@@ -22,6 +20,7 @@ from multiview.core import Points3D, Rig, Skeleton
 from multiview.progress import Progress
 from multiview.viz.colours import CERTAINTY, certainty_limits, uncertainty_grade
 from multiview.viz.overlay import Layer, draw_hand
+from multiview.viz.page_template import fill_page
 from multiview.viz.scene import (
     Scene,
     frame_rate,
@@ -73,10 +72,7 @@ def web_page(scene: Scene, progress: Progress | None = None) -> str:
     data = _data(scene, series)
     if scene.pictures is not None:
         data["thumbs"] = [_thumbs(scene, v, wanted) for v in range(len(scene.rig.names))]
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    text = text.replace("<", "\\u003c")  # no name in it can end the script or open a comment
-    template = (files("multiview") / "viz" / "data" / "viewer.html").read_text(encoding="utf-8")
-    return template.replace("__DATA__", text)
+    return fill_page("viewer.html", data)
 
 
 def thumbnail_times(scene: Scene) -> IntArray:
