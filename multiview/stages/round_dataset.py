@@ -23,9 +23,12 @@ from multiview.train.hands import TrainingHands
 __all__ = ["RoundData", "hands_of_dataset", "run_round_dataset"]
 
 START = "start"
-# Parts that a take without subjects is cut into, whole ones of which are held back: neighbouring
+# Parts that a take is cut into, whole ones of which are held back: neighbouring
 # frames show the same pose, so single frames would tell nothing.
 BLOCKS = 10
+# A person with more than this share of the labels is held back in parts of takes instead: whole,
+# validation would cost more than it tells.
+MOST_OF_ONE = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ def run_round_dataset(
 def hands_of_dataset(data: Dataset) -> TrainingHands:
     """Hand a dataset to the trainer: labels of round 0 are its start set.
 
-    Hands that share a subject, or a tenth of a take, are held back together.
+    Hands of one subject, in whatever take, are held back together; hands without one, or of one
+    that makes up much of the labels, by tenths of a take.
     """
     samples = data.samples
     return TrainingHands(
@@ -112,18 +116,26 @@ def hands_of_dataset(data: Dataset) -> TrainingHands:
 
 
 def _groups(samples: HandSamples) -> tuple[str, ...]:
-    names = []
-    block = np.zeros(len(samples), np.int64)
+    """Name what is held back together: a person, over all takes, or a part of a take."""
+    people, count = np.unique(samples.subject, return_counts=True)
+    whole = set(people[count <= MOST_OF_ONE * len(samples)].tolist()) - {""}
+    pairs = list(zip(samples.session.tolist(), samples.subject.tolist(), strict=True))
+    # called by the first take too, so that no name is that of a part
+    first = {subject: session for session, subject in sorted(set(pairs), reverse=True)}
+    return tuple(
+        f"{first[subject]} {subject}" if subject in whole else f"{session} part {part}"
+        for (session, subject), part in zip(pairs, _parts(samples), strict=True)
+    )
+
+
+def _parts(samples: HandSamples) -> list[int]:
+    """Which tenth of its take every hand is in."""
+    part = np.zeros(len(samples), np.int64)
     for session in np.unique(samples.session):
         rows = np.flatnonzero(samples.session == session)
         _, rank = np.unique(samples.frame_id[rows], return_inverse=True)
-        block[rows] = rank * BLOCKS // max(1, rank.max(initial=0) + 1)
-    people = list(zip(samples.session.tolist(), samples.subject.tolist(), strict=True))
-    several = len(set(people)) > 1  # one person alone is held back in parts too
-    for (session, subject), part in zip(people, block.tolist(), strict=True):
-        whole = subject and several
-        names.append(f"{session} {subject}" if whole else f"{session} part {part}")
-    return tuple(names)
+        part[rows] = rank * BLOCKS // max(1, rank.max(initial=0) + 1)
+    return part.tolist()
 
 
 def _kept(folder: Path) -> Dataset:
