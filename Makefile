@@ -15,7 +15,7 @@ test: .venv/installed-test
 TORCH ?= torch==2.13.*
 test-train: .venv/installed-train
 	$(BIN)/python -m pytest tests/train tests/test_train_data.py tests/test_train_stage.py \
-		tests/test_bootstrap_finder.py
+		tests/test_train_confidence.py tests/test_bootstrap_finder.py
 
 check: .venv/installed-check
 	$(BIN)/ruff check .

@@ -7,9 +7,11 @@ import pytest
 from loop_footage import command, kill_in_new_stage, make_footage, plan, run
 
 from multiview.models.card import load_card
+from multiview.models.confidence import SHIPPED, read_calibrations
 
 pytest.importorskip("torch", reason="torch is not installed: make test-train")
 
+CONF = SHIPPED.name
 LITE, FEW = {"network": "mediapipe-lite"}, {"steps": 3, "batch": 2, "threads": 1, "device": "cpu"}
 PLAN = {
     "trainer": None,
@@ -62,3 +64,7 @@ def test_trainings_that_were_killed_end_as_the_uninterrupted_ones(killed, tmp_pa
     for name in ("finder", "train"):
         mine, theirs = (o / "round-1" / name / "round-1.onnx" for o in (whole, out))
         assert mine.read_bytes() == theirs.read_bytes()
+    mine, theirs = (read_calibrations(o / "round-1" / "train" / CONF) for o in (whole, out))
+    assert mine == theirs
+    assert [c.passes for c in mine] == [0]  # as the plan detects
+    assert not (out / "round-1" / "finder" / CONF).exists()

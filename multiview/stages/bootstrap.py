@@ -210,8 +210,12 @@ class _Loop:
             init = self.cards[-1] if labels and self.cards[-1].endswith(".yaml") else "default"
         finder = None
         if config.train_finder:
-            finder = self._train_network(data, folder / "finder", config.finder, init, name)
-        return self._train_network(data, folder / "train", config.train, init, name, finder)
+            # the other network is trained next, and only then is there something to calibrate
+            part = config.finder.model_copy(update={"calibrate": ()})
+            finder = self._train_network(data, folder / "finder", part, init, name)
+        passes = (config.passes,) if config.train.calibrate else ()
+        train = config.train.model_copy(update={"calibrate": passes})
+        return self._train_network(data, folder / "train", train, init, name, finder)
 
     def _train_network(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from multiview.formats.coco import image_name, read_coco
 from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import read_rig
 from multiview.images import read_image
-from multiview.models.base import U8
+from multiview.models.base import U8, Detector
 from multiview.models.card import DATA, WORKSPACE, ModelCard, load_card
 from multiview.models.confidence import SHIPPED, Calibration, read_calibrations
 from multiview.models.fit_confidence import calibration_text, collect, fit, held_out
@@ -25,7 +25,15 @@ from multiview.models.load import build_detector
 from multiview.progress import Progress, progress_bar, say
 from multiview.stages.evaluate import read_truth
 
-__all__ = ["Known", "known_in_labels", "known_in_take", "run_calibrate_model"]
+__all__ = [
+    "Fitted",
+    "Known",
+    "counted",
+    "fit_confidences",
+    "known_in_labels",
+    "known_in_take",
+    "run_calibrate_model",
+]
 
 COMMENT = "Parameters of multiview.models.confidence; `multiview models calibrate` wrote them."
 
@@ -156,20 +164,63 @@ def run_calibrate_model(
     target = (WORKSPACE if card.folder == DATA else card.folder) / SHIPPED.name
     old = read_calibrations(target) if target.exists() else ()
     with progress_bar() as progress:
-        examples = collect(detector, _counted(known.pictures(pictures), progress, pictures), passes)
-    fitted = []
-    for p, part in examples.items():
-        fitted.append(fit(detector, part, p, known.name))
-        shares = held_out(detector, part, p)
-        text = "too few for a test on one half"
-        if shares is not None:
-            text = "held-out half: said {:.3f}, right {:.3f}, mean gap {:.3f}".format(*shares)
-        say(f"{card.name}, passes {p}: {len(part.right)} hands; {text}")
+        read = counted(known.pictures(pictures), progress, pictures)
+        fitted = [f.calibration for f in fit_confidences(detector, read, passes, known.name)]
     keys = {(c.sha256, c.passes) for c in fitted}
     kept: list[Calibration] = [c for c in old if (c.sha256, c.passes) not in keys]
     write_text(target, calibration_text([*kept, *fitted], COMMENT))
     say(f"{target} is written; multiview models show {name}")
     return target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """A calibration, and what it was worth on hands that it was not fitted on.
+
+    Parameters
+    ----------
+    calibration
+        Fitted on all hands.
+    judged
+        Mean confidence ``said``, share ``right``, mean ``gap`` between the two (expected
+        calibration error), of each half of the pictures by a fit on the other; empty if too few.
+    """
+
+    calibration: Calibration
+    judged: dict[str, float]
+
+
+def fit_confidences(
+    detector: Detector, pictures: Iterable[tuple[U8, F64]], passes: Sequence[int], about: str
+) -> list[Fitted]:
+    """Fit a network's confidence for each number of passes, and say what it is worth.
+
+    Parameters
+    ----------
+    detector
+        The network, as it is without extra passes.
+    pictures
+        BGR pictures and their known hands, (H, K, 2) [px].
+    passes
+        Numbers of extra crops.
+    about
+        Where the pictures come from, for the file.
+
+    Raises
+    ------
+    InputError
+        If no known hand is found, or all keypoints are right or all wrong.
+    """
+    done = []
+    for p, part in collect(detector, pictures, passes).items():
+        fitted, shares = fit(detector, part, p, about), held_out(detector, part, p)
+        judged = {} if shares is None else dict(zip(("said", "right", "gap"), shares, strict=True))
+        text = "too few for a test on one half"
+        if judged:
+            text = "held-out half: said {said:.3f}, right {right:.3f}, mean gap {gap:.3f}"
+        say(f"{detector.name}, passes {p}: {len(part.right)} hands; {text.format(**judged)}")
+        done.append(Fitted(calibration=fitted, judged=judged))
+    return done
 
 
 def _check_keypoints(card: ModelCard, known: Known) -> None:
@@ -183,9 +234,10 @@ def _check_keypoints(card: ModelCard, known: Known) -> None:
         )
 
 
-def _counted(
+def counted(
     pictures: Iterator[tuple[U8, F64]], progress: Progress, most: int
 ) -> Iterator[tuple[U8, F64]]:
+    """Pass pictures on, and show how many there were."""
     for n, item in enumerate(pictures, 1):
         yield item
         progress("calibrate", n, max(n, most))

@@ -10,6 +10,7 @@ from pathlib import Path
 from multiview.errors import InputError
 from multiview.formats.datasets import load_dataset, save_dataset
 from multiview.models.card import load_card
+from multiview.models.confidence import SHIPPED
 from multiview.progress import say
 from multiview.stage import Stage
 
@@ -85,7 +86,7 @@ def _run(command: str, dataset: Path, out: Path) -> None:
 
 
 def _card(folder: Path) -> Path:
-    cards = sorted(folder.glob("*.yaml"))
+    cards = sorted(c for c in folder.glob("*.yaml") if c.name != SHIPPED.name)
     if len(cards) != 1:
         names = ", ".join(c.name for c in cards) or "none"
         raise InputError(

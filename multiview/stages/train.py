@@ -22,6 +22,7 @@ from multiview.images import read_image
 from multiview.models.card import ModelCard
 from multiview.progress import progress_bar, say
 from multiview.stage import Stage, file_digest, package_version
+from multiview.stages.train_confidence import calibrate_trained
 from multiview.stages.train_data import read_training_hands
 from multiview.stages.train_partner import join_partner, partner_card
 from multiview.stages.train_start import init_file, require_torch, start_from
@@ -99,7 +100,7 @@ def train_hands(
     partner: str | None = None,
     force: bool = False,
 ) -> Path:
-    """Train and write ``NAME.onnx``, its card ``NAME.yaml`` and ``history.csv`` into ``out``.
+    """Train; write ``NAME.onnx``, its card ``NAME.yaml``, ``confidence.yaml`` and ``history.csv``.
 
     A run that was killed goes on from its last checkpoint and ends with the same weights.
 
@@ -160,6 +161,8 @@ def train_hands(
         result = trainer.run(_save_to(stage.work / CHECKPOINT), report, every_s=checkpoint_s)
     card = _card(stage, name, design, check, result, licence or _licence(config, init))
     figures = _write(stage, design, card, other, result)
+    written = stage.work / f"{name}.yaml"
+    figures["confidence"] = calibrate_trained(written, parts[1], config.calibrate)
     (stage.work / CHECKPOINT).unlink()
     stage.finish(figures)
     say(

@@ -188,6 +188,9 @@ class TrainConfig(Config):
     validate_every: int = Field(100, ge=1)
     patience: int = Field(10, ge=1)
     """Validations without a better one after which training stops."""
+    calibrate: tuple[Literal[0, 1, 2, 4, 8], ...] = (0, 2)
+    """Extra crops a hand (`detect --passes`) for which confidences are fitted to the hands held
+    back; none: the network's own."""
     seed: int = Field(0, ge=0)
     threads: int | None = Field(None, ge=1)
     """Of torch on the CPU; the same number gives the same result to the bit."""

@@ -22,6 +22,7 @@ __all__ = ["SAME", "card_fields", "check_export", "export_onnx"]
 # Of the size of an output (`_sizes`): float32 sums in another order differ by 1e-6 (measured), a
 # layer that is computed differently by over 1e-2.
 SAME = 1e-5
+FITTED = "with confidence.yaml, the probability that a keypoint is right"
 LARGEST = 1e-6  # an output that is all zeros has no scale of its own
 
 
@@ -166,6 +167,7 @@ def card_fields(
     }
     if design.keeps:
         outputs = [o for o in design.outputs if o != "world"]
+        fields["confidence"] = f"of a hand to be there, for all its keypoints alike; {FITTED}"
         return fields | {"decoding": {"kind": "regression", "output": outputs}}
     decoding: dict[str, Any] = {
         "kind": "heatmap",
@@ -180,8 +182,8 @@ def card_fields(
 
 def _confidence(design: Design) -> str:
     if design.loss == "mse":
-        return "height of the map at its peak; near 1 where the network is sure"
+        return f"height of the map at its peak, near 1 where the network is sure; {FITTED}"
     return (
         "height of the map at its peak: 1 for a single blob as wide as in training, less the more "
-        "it is spread; not a probability until `multiview models calibrate`"
+        f"it is spread; {FITTED}"
     )
