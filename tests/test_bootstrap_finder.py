@@ -1,5 +1,6 @@
 """The loop by the real command and the real trainer, which trains what finds hands as well."""
 
+import re
 import shutil
 import subprocess
 
@@ -17,7 +18,7 @@ PLAN = {
     "trainer": None,
     "rounds": 1,
     "train_finder": True,
-    "finder": FEW | {"arch": "palm", "palm": LITE},
+    "finder": FEW | {"palm": LITE},
     "train": FEW | {"arch": "mediapipe", "mediapipe": LITE},
 }
 
@@ -47,7 +48,7 @@ def test_the_card_of_a_round_has_both_trained_networks(killed):
     assert card.read("hand") != finder.read("hand") == shipped.read("hand")
     assert card.training["partner"]["digest"] == finder.digest
     report = (out / "report.md").read_text()
-    assert "| round-1/train/round-1.yaml |" in report
+    assert re.search(r"\| round-1/train/round-1.yaml \|.*\| 0\.\d{3}, 0\.\d{3} \|\n", report)
     assert (out / "round-1" / "held-out" / "hands.npz").is_file()
 
 

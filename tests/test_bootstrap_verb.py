@@ -5,6 +5,7 @@ Torch is not needed: what is tested is that rounds are made, judged, resumed and
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def test_two_rounds_are_made_judged_and_kept(finished):
     assert "| **0** | mediapipe-lite |" in report
     assert "| 2 | round-2/train/mine.yaml |" in report
     labels = report[report.index("| round | take |") :]
+    assert re.search(r"\| 2 \| kitchen \|.*\| \d+ \| \d+\.\d% \|\n", labels)
     assert "| 2 | kitchen |" in labels
     assert " - |" not in labels
 
@@ -183,7 +185,9 @@ def write(path, rows):
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"held_out": "nowhere"}, "nowhere"),
+        ({"held_out": "nowhere"}, "error: held_out: /"),
+        ({"start": "nowhere"}, "error: start: /"),
+        ({"trainer": None, "init": "nowhere.yaml"}, "nowhere.yaml: no such start"),
         ({"rouns": 2}, "did you mean 'rounds'"),
         ({"detector": "start"}, "needs a start set"),
         ({"trainer": "true {dataset}"}, "{out}"),
@@ -194,7 +198,7 @@ def write(path, rows):
         ({"train_finder": True, "train": {"arch": "light"}}, "train_finder goes with"),
         (
             {"train_finder": True, "trainer": None, "finder": {"arch": "cpm"}},
-            "what finds hands is palm",
+            "finder.arch",
         ),
         (
             {"train_finder": True, "trainer": None, "init": "old/checkpoint.pt"},

@@ -151,6 +151,12 @@ def broken_network() -> None:
     network.write_bytes(network.read_bytes()[:-1000])
 
 
+def plan_without_held_out() -> None:
+    Path("run.yaml").write_text(
+        f"takes:\n  - {{capture: captures/take01, rig: {RIG}}}\nheld_out: data/held_out\n"
+    )
+
+
 def half_finished() -> None:
     Path("experiments/take02/tri.partial").mkdir(parents=True)
 
@@ -185,6 +191,10 @@ CASES = {
     ),
     "no card": (nothing_to_do, "detect captures/take01 --detector hnad --out out/detect"),
     "broken network": (broken_network, "models check mine"),
+    "no labels to review": (nothing_to_do, "review experiments/take01/tri"),
+    "no held-out": (plan_without_held_out, "bootstrap run.yaml"),
+    "no open3d": (without("open3d"), "view experiments/take01/tri --backend open3d"),
+    "rig in a window": (nothing_to_do, "view experiments/rig --backend open3d"),
     "no ezc3d": (without("ezc3d"), "export experiments/take01/tri --format c3d --out a.c3d"),
     "no rerun": (without("rerun", "rerun.blueprint"), "view experiments/take01/tri --no-show"),
     "no torch": (without("torch"), "train experiments/take01/label --out models/mine"),

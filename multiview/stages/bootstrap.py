@@ -11,9 +11,10 @@ from pathlib import Path
 
 from multiview.bootstrap.loop import best_round
 from multiview.capture import Capture, open_capture
-from multiview.errors import NoLabelError
+from multiview.errors import InputError, NoLabelError
 from multiview.evaluation.held_out import HeldOut
 from multiview.formats.atomic import write_text
+from multiview.formats.datasets import load_dataset
 from multiview.formats.rig_yaml import read_rig
 from multiview.models.card import load_card
 from multiview.progress import say
@@ -27,7 +28,7 @@ from multiview.stages.loop_report import loop_report
 from multiview.stages.review_folder import awaited_verdicts, write_review
 from multiview.stages.round_dataset import RoundData, run_round_dataset
 from multiview.stages.train import train_hands
-from multiview.stages.train_start import require_torch
+from multiview.stages.train_start import init_file, require_torch
 from multiview.stages.triangulate import run_triangulate
 from multiview.train.config import TrainConfig
 
@@ -64,10 +65,7 @@ def run_bootstrap(
     MultiviewError
         What a stage raises; finished stages stay.
     """
-    if not config.trainer:
-        require_torch()
-    for take in config.takes:
-        _check_take(take)
+    _check(config)
     loop = _Loop(config, out, review, force)
     loop.begin()
     for number in range(1, config.rounds + 1):
@@ -244,8 +242,24 @@ class _Loop:
         return run_score(card, self.config.held_out, folder, force=self.force)
 
 
+def _check(config: LoopConfig) -> None:
+    """Refuse before the first round begins what would end a later one."""
+    if not config.trainer:
+        if config.init != "previous":
+            for part in (config.train, *([config.finder] if config.train_finder else [])):
+                init_file(part.arch, config.init)
+        require_torch()
+    for key, folder in (("held_out", config.held_out), ("start", config.start)):
+        if folder is not None:
+            try:
+                load_dataset(folder)
+            except InputError as error:
+                raise InputError(f"{key}: {error.what}", error.next_step) from None
+    for take in config.takes:
+        _check_take(take)
+
+
 def _check_take(take: Footage) -> None:
-    """Refuse a take that no round could use, before the first one begins."""
     capture = _open(take)
     read_rig(take.rig).select(capture.names).check_sizes(capture.sizes_wh)
 

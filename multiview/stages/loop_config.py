@@ -12,10 +12,10 @@ from multiview.bootstrap.labels import LabelConfig
 from multiview.bootstrap.loop import StopConfig
 from multiview.bootstrap.select import SelectConfig
 from multiview.config import Config
-from multiview.train.config import TrainConfig
+from multiview.train.config import Share, TrainConfig
 from multiview.triangulation import TriangulationConfig
 
-__all__ = ["Footage", "LoopConfig"]
+__all__ = ["FinderConfig", "Footage", "LoopConfig"]
 
 # Folders of a round beside those of the takes.
 RESERVED = {"dataset", "finder", "train", "held-out", "changes.jpg"}
@@ -41,6 +41,16 @@ class Footage(Config):
             raise ValueError(f"{name!r} cannot name a folder; give name: letters, digits, . _ -")
         object.__setattr__(self, "name", name)
         return self
+
+
+class FinderConfig(TrainConfig):
+    """Training of the network that finds hands; as it was measured in `experiments/17-trainer`."""
+
+    arch: Literal["palm"] = "palm"
+    steps: int = Field(100, ge=1)
+    batch: int = Field(8, ge=2)
+    warmup: Share = 0.2
+    ema: float = Field(0.9, ge=0, lt=1)
 
 
 class LoopConfig(Config):
@@ -92,7 +102,7 @@ class LoopConfig(Config):
     max_false_label_rate: float | None = Field(None, gt=0, lt=1)
     train: TrainConfig = TrainConfig()
     train_finder: bool = False
-    finder: TrainConfig = TrainConfig(arch="palm")
+    finder: FinderConfig = FinderConfig()
     init: str = "default"
     trainer: str | None = None
     trainer_format: str = "coco"
@@ -124,8 +134,6 @@ class LoopConfig(Config):
         pair = self.train.arch == "mediapipe" and self.train.mediapipe.head == "regression"
         if self.trainer or not pair:
             raise ValueError("train_finder goes with train.arch mediapipe, head regression, only")
-        if self.finder.arch != "palm":
-            raise ValueError(f"finder.arch is {self.finder.arch}; what finds hands is palm")
         if self.init.endswith(".pt"):
             raise ValueError(
                 f"init: {self.init} is a checkpoint of one network, train_finder trains two; give "

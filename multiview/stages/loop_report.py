@@ -48,19 +48,23 @@ def loop_report(
         f"({config.stop.measure}). PCK: share of the keypoints within a part of the longer side of "
         "the hand's box, the crop given, or from the bare picture.",
         "",
-        "| round | detector | " + " | ".join(title for _, title in COLUMNS) + " |",
-        "| ---: | --- |" + " ---: |" * len(COLUMNS),
+        "| round | detector | " + " | ".join(title for _, title in COLUMNS) + " | sure, right |",
+        "| ---: | --- |" + " ---: |" * (len(COLUMNS) + 1),
     ]
     for number, (card, row) in enumerate(zip(cards, figures, strict=True)):
         cells = " | ".join(f"{row[name]:.3f}" for name, _ in COLUMNS)
         mark = "**" if number == best else ""
         shown = os.path.relpath(card, out) if card.endswith(".yaml") else card
-        lines.append(f"| {mark}{number}{mark} | {shown} | {cells} |")
+        lines.append(f"| {mark}{number}{mark} | {shown} | {cells} | {_sure(card, config.passes)} |")
     lines += [
         "",
-        "| round | take | frames | hands | pictures | of their keypoints only reprojected |",
+        "Sure, right: mean confidence on hands that the training held back, and the share of their "
+        "keypoints that agreed with their labels, each half told by the other.",
+        "",
+        "| round | take | frames | hands | pictures | of their keypoints only reprojected "
+        "| 3D labels | estimated false |",
     ]
-    lines.append("| ---: | --- | ---: | ---: | ---: | ---: |")
+    lines.append("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for number in range(1, len(cards)):
         for take in config.takes:
             lines.append(_labels_row(out / f"round-{number}" / take.name, number, take.name))
@@ -70,6 +74,17 @@ def loop_report(
         "`TAKE/labels/report.md`, which label was rejected and why; `train/history.csv`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _sure(card: str, passes: int) -> str:
+    """Say what training found the confidences of its network to be worth; - if it did not."""
+    folder = Path(card).parent
+    if not card.endswith(".yaml") or not (folder / MANIFEST).exists():
+        return "-"
+    for judged in read_manifest(folder)["figures"].get("confidence") or []:
+        if judged["passes"] == passes and "said" in judged:
+            return f"{judged['said']:.3f}, {judged['right']:.3f}"
+    return "-"
 
 
 def _labels_row(folder: Path, number: int, take: str) -> str:
@@ -83,5 +98,7 @@ def _labels_row(folder: Path, number: int, take: str) -> str:
         made.get("hands", "-"),
         made.get("pictures", "-"),
         shown,
+        made.get("labels_3d", "-"),
+        "-" if made.get("estimated_false") is None else f"{made['estimated_false']:.1%}",
     )
     return f"| {number} | {take} | " + " | ".join(map(str, cells)) + " |"

@@ -96,6 +96,11 @@ class View(Config):
             refuse_options(self, RIG_PAGE, "the page of a rig")
             run_rig_page(rig, self.html)
             return
+        if self.backend == "open3d":
+            raise InputError(
+                f"{rig} is a rig without hands, and the window of open3d shows hands",
+                "leave --backend out to see it in rerun, or write a page: --html rig.html",
+            )
         refuse_options(self, RIG_RECORDING, "a rig in rerun")
         run_rig_recording(rig, port=self.port, show=self.show)
 
