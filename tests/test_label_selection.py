@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from multiview.cli import main
 from multiview.formats.coco import read_coco
 from multiview.formats.detections_parquet import write_detections
 from multiview.formats.rig_yaml import write_rig
+from multiview.stage import Stage
 from multiview.synth import make_hand_motion, make_rig
 
 FRAMES, VIEWS = 12, 6
@@ -37,7 +39,9 @@ def take(tmp_path_factory):
 
 
 def label(folder, out, *more):
-    points = ["--detections", folder / "dets.parquet", "--points", folder / "tri"]
+    points = ["--points", folder / "tri"]
+    if "--detections" not in more:
+        points += ["--detections", folder / "dets.parquet"]
     sync = ["--input.sync", "index", "--no-pictures"]
     return main(["label", *map(str, [folder / "take", *points, "--out", out, *sync, *more])])
 
@@ -68,6 +72,20 @@ def test_writes_what_was_selected_and_why_not(take, tmp_path, capsys):
     assert figures["estimated_false"] == pytest.approx(told.mean(), abs=1e-6)
     said = capsys.readouterr().out
     assert "of the 3D labels are false" in said
+
+
+@pytest.mark.parametrize(
+    ("found", "warned"),
+    [({"confidence": None}, True), ({"confidence": "0123456789abcdef"}, False), ({}, False)],
+)
+def test_confidences_that_are_no_probabilities_are_said(take, tmp_path, capsys, found, warned):
+    """Detections know whether they were fitted; those of other programs do not, nothing is said."""
+    stage = Stage("detect", found, {}, tmp_path / "detect")
+    shutil.copyfile(take / "dets.parquet", stage.work / "detections.parquet")
+    stage.finish({})
+    assert label(take, tmp_path / "out", "--detections", tmp_path / "detect") == 0
+    said = capsys.readouterr().out, (tmp_path / "out" / "report.md").read_text()
+    assert all(("confidences are no probabilities" in text) == warned for text in said)
 
 
 def test_window_and_promise(take, tmp_path, capsys):

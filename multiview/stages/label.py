@@ -20,7 +20,7 @@ from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import read_rig
 from multiview.formats.samples_parquet import write_samples
 from multiview.progress import progress_bar, say
-from multiview.stage import Stage, file_digest
+from multiview.stage import MANIFEST, Stage, file_digest, read_manifest
 from multiview.stages.pictures import write_image, write_pictures
 from multiview.stages.select_report import (
     promise_words,
@@ -133,7 +133,8 @@ def run_label(
         iteration=iteration,
         selection=selection,
     )
-    write_selection_report(selection, points, max_false_label_rate, stage.work)
+    promise = promise_words(selection, max_false_label_rate, calibrated=_calibrated(table.parent))
+    write_selection_report(selection, points, promise, stage.work)
     write_coco(labels, stage.work / "coco.json")
     samples = samples_of(
         labels, points, dets, rig, image_name=image_name, session=session, subject=subject
@@ -147,8 +148,15 @@ def run_label(
     write_image(take_sheet(capture, dets, points, rig), stage.work / "contact_sheet.png")
     figures = _figures(labels)
     stage.finish(figures | selection_figures(selection))
-    _tell(figures, promise_words(selection, max_false_label_rate), out)
+    _tell(figures, promise, out)
     return out
+
+
+def _calibrated(detections: Path) -> bool:
+    """Whether confidences were fitted; of other programs' nothing is known, and nothing said."""
+    if not (detections / MANIFEST).exists():
+        return True
+    return read_manifest(detections)["config"].get("confidence", "unknown") is not None
 
 
 def _optional_inputs(verified: Path | None, risk_model: Path | None) -> dict[str, str]:

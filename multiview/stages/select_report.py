@@ -17,14 +17,18 @@ __all__ = ["promise_words", "selection_figures", "write_selection_report"]
 
 # Held-out odds of e times those of the fitted captures; the checked ones reached 1.6 times.
 _FAR = 1.0
+UNCALIBRATED = (
+    "; the detector's confidences are no probabilities, so that it may be several times as many: "
+    "multiview models calibrate"
+)
 
 
 def write_selection_report(
-    selection: Selection, points: Points3D, target: float | None, folder: Path
+    selection: Selection, points: Points3D, promise: str, folder: Path
 ) -> None:
-    """Write both files into ``folder``."""
+    """Write both files into ``folder``; ``promise`` is of `promise_words`."""
     write_selection(_rows(selection, points), folder / "selection.csv")
-    lines = ["# Selection", "", *table_lines(selection), "", promise_words(selection, target)]
+    lines = ["# Selection", "", *table_lines(selection), "", promise]
     write_text(folder / "report.md", "\n".join(lines) + "\n")
 
 
@@ -40,11 +44,21 @@ def selection_figures(selection: Selection) -> dict[str, Any]:
     }
 
 
-def promise_words(selection: Selection, target: float | None) -> str:
-    """One sentence on how many labels are false."""
-    far = ""
+def promise_words(selection: Selection, target: float | None, *, calibrated: bool = True) -> str:
+    """One sentence on how many labels are false.
+
+    Parameters
+    ----------
+    selection
+        The labels.
+    target
+        Promised rate, if one was asked for.
+    calibrated
+        Whether the detector's confidences are known to be no mere peaks.
+    """
+    far = "" if calibrated else UNCALIBRATED
     if selection.risk.shift > _FAR:
-        far = (
+        far += (
             f"; {selection.risk.heldout:.0%} of the held-out detections miss the others' point, "
             "far more than where the risk was fitted: look at some labels before trusting this"
         )
