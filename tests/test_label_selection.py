@@ -111,6 +111,31 @@ def test_nothing_left_is_an_error_that_names_the_rule_and_leaves_nothing(take, t
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--label.min-views", 7), ("few views 252", "--label.min-views")),
+        # a limit that some keypoints of every hand miss, so that none is whole
+        (
+            (
+                "--label.min-keypoints",
+                1,
+                "--select.min-keypoints",
+                0,
+                "--select.max-heldout",
+                0.003,
+            ),
+            ("no picture shows enough", "lower --label.min-keypoints"),
+        ),
+    ],
+)
+def test_labels_that_no_picture_shows_are_none(take, tmp_path, capsys, option, said):
+    assert label(take, tmp_path / "out", *option) == 2
+    error = capsys.readouterr().err
+    assert all(part in error for part in said), error
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_promise_that_cannot_be_made_names_the_least_that_can(take, tmp_path, capsys):
     more = ["--select.risk.basis", "counted", "--max-false-label-rate"]
     assert label(take, tmp_path / "out", *more, 0.001) == 2

@@ -74,3 +74,18 @@ def test_nothing_is_fitted_where_all_is_right_or_none_is_wanted(data, tmp_path, 
     assert not mv.load_detector(card).calibrated
     train(data / "wrong", tmp_path / "none", "--calibrate")
     assert not (tmp_path / "none" / "confidence.yaml").exists()
+
+
+def test_a_finder_brings_the_confidence_of_its_partner(data, tmp_path):
+    """What reads keypoints did not change, and is not fitted again."""
+    card, _ = train(data / "wrong", tmp_path / "net", "--calibrate", "0")
+    line = ["train", str(data / "wrong"), "--out", str(tmp_path / "finder"), *SAME[4:]]
+    line += ["--arch", "palm", "--palm.network", "mediapipe-lite", "--partner", str(card)]
+    assert main(line) == 0
+    own, partner = (tmp_path / n / "confidence.yaml" for n in ("finder", "net"))
+    assert own.read_bytes() == partner.read_bytes()
+    line[line.index("--partner") :] = ["--out", str(tmp_path / "shipped")]
+    del line[2:4]
+    assert main(line) == 0
+    assert not (tmp_path / "shipped" / "confidence.yaml").exists()
+    assert mv.load_detector(tmp_path / "shipped" / "shipped.yaml").calibrated

@@ -1,5 +1,6 @@
 """Labels for `multiview train`, and what it says where torch is missing: needs no torch."""
 
+import csv
 import hashlib
 import sys
 from pathlib import Path
@@ -11,10 +12,12 @@ from multiview.cli import main
 from multiview.core.samples import make_samples
 from multiview.errors import InputError
 from multiview.formats.coco import image_name
-from multiview.formats.datasets import save_dataset
+from multiview.formats.datasets import load_dataset, save_dataset
 from multiview.formats.datasets.store import Pictures
+from multiview.formats.samples_parquet import write_samples
 from multiview.models.card import load_card
 from multiview.stages import train_start
+from multiview.stages.review_folder import verdict_file, write_review
 from multiview.stages.train_data import read_training_hands
 
 sys.path.insert(0, str(Path(__file__).parent / "train"))
@@ -87,3 +90,29 @@ def test_a_card_without_training_keeps_its_digest_and_one_with_it_has_another():
         card.digest,
         card.model_copy(update={"training": {"steps": 21}}).digest,
     }
+
+
+def test_what_a_person_rejected_is_not_learnt(tmp_path):
+    folder = label_folder(tmp_path / "labels", 8)
+    write_samples(load_dataset(folder).samples, folder / "samples.parquet")
+    write_review(folder)
+    table = verdict_file(folder)
+    with table.open() as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        row["verdict"] = "bad" if row["frame"] in ("2", "5") else "ok"
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    data = read_training_hands([folder], [])
+    frames = sorted(int(Path(name).stem) for name in data.hands.picture)
+    assert frames == [0, 1, 3, 4, 6, 7]
+    assert data.digests != read_training_hands([label_folder(tmp_path / "other", 8)], []).digests
+
+
+def test_pictures_within_a_tar_are_refused(labels, tmp_path):
+    data = load_dataset(labels)
+    save_dataset(data.samples, tmp_path / "tars", "webdataset", pictures=data.pictures)
+    with pytest.raises(InputError, match="within a tar"):
+        read_training_hands([tmp_path / "tars"], [])

@@ -21,7 +21,9 @@ from data import RENDERED, fill_readme, frame_of
 from run import FALSE, FOOTAGE, HERE, STARTS, STEPS, plan
 
 import multiview as mv
+from multiview.association import as_triangulated
 from multiview.bootstrap.anatomy import hand_scale
+from multiview.bootstrap.labels import LabelConfig, safe_keypoints
 from multiview.bootstrap.select import SelectConfig, select_labels
 from multiview.formats.detections_parquet import read_detections
 from multiview.formats.points_parquet import read_points
@@ -31,7 +33,8 @@ from multiview.stages.detect import run_detect
 from multiview.stages.guide import run_guide
 from multiview.stages.loop_config import Footage
 from multiview.stages.triangulate import run_triangulate
-from multiview.stages.triangulated import as_triangulated, hands_at_a_time
+from multiview.stages.triangulated import hands_at_a_time
+from multiview.triangulation import TriangulationConfig
 
 RATES = (None, 0.01, 0.03, 0.1)
 KINDS = ("fitted", "the network's own")
@@ -71,9 +74,9 @@ def look(take: Footage, folder: Path, card: Path) -> None:
     steps = ("detect", "triangulate", "guide", "triangulate-guided")
     found, points, looked, again = (folder / name for name in steps)
     run_detect(capture, found, detector=str(card))
-    run_triangulate(found, take.rig, points)
+    run_triangulate(found, take.rig, points, TriangulationConfig())
     run_guide(capture, points, looked, detector=str(card))
-    run_triangulate(looked, take.rig, again)
+    run_triangulate(looked, take.rig, again, TriangulationConfig())
 
 
 def count(folder: Path, take: str, rate: float | None) -> tuple[int, int, float]:
@@ -89,6 +92,7 @@ def count(folder: Path, take: str, rate: float | None) -> tuple[int, int, float]
         rig.select(points.camera_names),
         SelectConfig(max_speed=1e6),
         max_false_label_rate=rate,
+        safe=safe_keypoints(points, LabelConfig()),
     )
     true = truth_3d()[[frame_of(take, frame) for frame in points.frame_ids.tolist()]]
     off = np.linalg.norm(points.xyz_world - true[:, None], axis=-1)

@@ -136,6 +136,7 @@ def select_labels(
     *,
     max_false_label_rate: float | None = None,
     allow_unvoted: bool = False,
+    safe: BoolArray | None = None,
     subjects: IntArray | None = None,
     bodies: tuple[F64, F64] | None = None,
     verdicts: tuple[IntArray, BoolArray] | None = None,
@@ -156,6 +157,9 @@ def select_labels(
         Promised rate of labels farther from the truth than a tenth of the hand; None: none.
     allow_unvoted
         Points that two views carry may become labels.
+    safe
+        Points that may become labels at all (`multiview.bootstrap.labels.safe_keypoints`), shape
+        (F, H, K): what is promised is then of what is written.
     subjects
         Whose hands are in each frame, shape (F,); by default one person's.
     bodies
@@ -176,6 +180,8 @@ def select_labels(
     if subjects is None:
         subjects = np.zeros(len(points.frame_ids), np.int64)
     found = [_unvoted(points)] if not allow_unvoted else []
+    if safe is not None:
+        found.append(_unsafe(points, safe))
     found += take.rejections(subjects, 2 if allow_unvoted else 0)
     if config.distal:
         bad = _any([r.mask for r in found if r.name in _JOINTS], points.valid)
@@ -351,6 +357,15 @@ def _unvoted(points: Points3D) -> Rejection:
         mask=points.valid & ~points.voted,
         reason="rests on two views only, so that nothing could outvote an error",
         change="add a camera, or accept that risk with --label.allow-unvoted",
+    )
+
+
+def _unsafe(points: Points3D, safe: BoolArray) -> Rejection:
+    return Rejection(
+        name="few views",
+        mask=points.valid & points.voted & ~safe,
+        reason="too few views agree on the keypoint with its whole finger",
+        change="lower --label.min-views, or let keypoints count one by one (--label.unit keypoint)",
     )
 
 

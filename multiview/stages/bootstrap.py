@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from multiview.bootstrap.loop import best_round
+from multiview.bootstrap.risk import load_risk_model
 from multiview.capture import Capture, open_capture
 from multiview.errors import InputError, NoLabelError
 from multiview.evaluation.held_out import HeldOut
@@ -19,7 +20,7 @@ from multiview.formats.rig_yaml import read_rig
 from multiview.models.card import load_card
 from multiview.progress import say
 from multiview.stages.detect import run_detect
-from multiview.stages.external_trainer import run_external_trainer
+from multiview.stages.external_trainer import check_trainer, run_external_trainer
 from multiview.stages.guide import run_guide
 from multiview.stages.held_out import changes_sheet, run_score
 from multiview.stages.label import run_label
@@ -86,6 +87,7 @@ class _Loop:
         self.config, self.out, self.review, self.force = config, out, review, force
         self.cards: list[str] = []
         self.held: list[HeldOut] = []
+        self.datasets: list[Path] = []
 
     def begin(self) -> None:
         """Score the first detector, trained on the start set if that is asked for."""
@@ -118,7 +120,7 @@ class _Loop:
                 return waiting[0]
         self._add(number, self._train(folder, labels, f"round-{number}"))
         sheet = folder / "changes.jpg"
-        if not sheet.exists():
+        if self.force or not sheet.exists():
             changes_sheet(self.held[-2], self.held[-1], self.config.held_out, sheet)
         return None
 
@@ -198,7 +200,16 @@ class _Loop:
     def _train(self, folder: Path, labels: Sequence[Path], name: str) -> str:
         """Join labels and start set, train on them; return the new card."""
         config = self.config
-        data = run_round_dataset(labels, config.start, folder / "dataset", force=self.force)
+        data = run_round_dataset(
+            labels,
+            config.start,
+            folder / "dataset",
+            share=config.validation,
+            seed=config.train.seed,
+            earlier=self.datasets,
+            force=self.force,
+        )
+        self.datasets.append(data.folder)
         if config.trainer:
             return run_external_trainer(
                 config.trainer, config.trainer_format, data.folder, folder / "train", self.force
@@ -211,8 +222,8 @@ class _Loop:
             # the other network is trained next, and only then is there something to calibrate
             part = config.finder.model_copy(update={"calibrate": ()})
             finder = self._train_network(data, folder / "finder", part, init, name)
-        passes = (config.passes,) if config.train.calibrate else ()
-        train = config.train.model_copy(update={"calibrate": passes})
+        passes = {config.passes, *config.train.calibrate} if config.train.calibrate else ()
+        train = config.train.model_copy(update={"calibrate": tuple(sorted(passes))})
         return self._train_network(data, folder / "train", train, init, name, finder)
 
     def _train_network(
@@ -229,7 +240,8 @@ class _Loop:
             data.hands,
             data.digests,
             out,
-            train.model_copy(update={"validation": self.config.validation}),
+            train,
+            held=data.held,
             init=init,
             name=name,
             partner=partner,
@@ -249,6 +261,9 @@ def _check(config: LoopConfig) -> None:
             for part in (config.train, *([config.finder] if config.train_finder else [])):
                 init_file(part.arch, config.init)
         require_torch()
+    else:
+        check_trainer(config.trainer, config.trainer_format)
+    load_risk_model(config.select.risk.model)
     for key, folder in (("held_out", config.held_out), ("start", config.start)):
         if folder is not None:
             try:

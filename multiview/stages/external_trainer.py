@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 from multiview.errors import InputError
-from multiview.formats.datasets import load_dataset, save_dataset
+from multiview.formats.datasets import LAYOUTS, load_dataset, save_dataset
 from multiview.models.card import load_card
 from multiview.models.confidence import SHIPPED
 from multiview.progress import say
 from multiview.stage import Stage
 
-__all__ = ["run_external_trainer"]
+__all__ = ["check_trainer", "run_external_trainer"]
 
 DATASET, OUT = "{dataset}", "{out}"
+
+
+def check_trainer(command: str, format: str) -> None:
+    """Refuse a trainer that cannot be started, or a layout that there is not.
+
+    Raises
+    ------
+    InputError
+        If so.
+    """
+    if format not in LAYOUTS:
+        raise InputError(
+            f"trainer_format: there is no layout {format!r}", f"choose one of {', '.join(LAYOUTS)}"
+        )
+    program = shlex.split(command)[0]
+    if shutil.which(program) is None:
+        raise InputError(
+            f"trainer {program}: there is no such program",
+            "give the full path of the program in `trainer`",
+        )
 
 
 def run_external_trainer(

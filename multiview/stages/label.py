@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from multiview.association import as_triangulated
-from multiview.bootstrap.labels import LabelConfig, pseudo_labels
+from multiview.bootstrap.labels import LabelConfig, pseudo_labels, safe_keypoints
 from multiview.bootstrap.samples import samples_of
 from multiview.bootstrap.select import SelectConfig, select_labels
 from multiview.bootstrap.table import empty_selection
 from multiview.capture import Capture
 from multiview.core import PseudoLabels
+from multiview.errors import NoLabelError
 from multiview.formats.coco import image_name, write_coco
 from multiview.formats.datasets.parquet import FILE as SAMPLES
 from multiview.formats.detections_parquet import read_detections
@@ -120,19 +121,26 @@ def run_label(
             select,
             max_false_label_rate=max_false_label_rate,
             allow_unvoted=config.allow_unvoted,
+            safe=safe_keypoints(points, config),
             verdicts=None if verified is None else verified_keypoints(verified, points),
         )
         if not selection.labels.any():
             raise empty_selection(selection)
-    labels = pseudo_labels(
-        points,
-        dets,
-        rig,
-        config,
-        pictures=capture.index >= 0,
-        iteration=iteration,
-        selection=selection,
-    )
+        labels = pseudo_labels(
+            points,
+            dets,
+            rig,
+            config,
+            pictures=capture.index >= 0,
+            iteration=iteration,
+            selection=selection,
+        )
+        if not labels.keep.any():
+            raise NoLabelError(
+                f"no picture shows enough of a hand for its labels: {selection.labels.sum()} 3D "
+                "keypoints passed",
+                "lower --label.min-keypoints",
+            )
     promise = promise_words(selection, max_false_label_rate, calibrated=_calibrated(table.parent))
     write_selection_report(selection, points, promise, stage.work)
     write_coco(labels, stage.work / "coco.json")
@@ -183,8 +191,6 @@ def _tell(figures: dict[str, float], promise: str, out: Path) -> None:
         f"-> {out / 'coco.json'}"
     )
     say(f"  {promise}")
-    if not figures["pictures"]:
-        say("  no picture shows enough of a selected hand: lower --label.min-keypoints")
 
 
 def _figures(labels: PseudoLabels) -> dict[str, float]:

@@ -126,6 +126,12 @@ class LoopConfig(Config):
             raise ValueError("detector: start needs a start set")
         if self.trainer and not all(part in self.trainer for part in ("{dataset}", "{out}")):
             raise ValueError("trainer must name {dataset} and {out}")
+        for key, part in (("train", self.train), ("finder", self.finder)):
+            if "validation" in part.model_fields_set:
+                raise ValueError(
+                    f"{key}.validation: both networks are validated on the same hands; give "
+                    "validation beside it, not in it"
+                )
         if self.train_finder:
             self._check_finder()
         return self

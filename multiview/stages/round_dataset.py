@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from multiview.core import HandSamples
 from multiview.errors import InputError
 from multiview.formats.datasets import Dataset, join, load_dataset, save_dataset
 from multiview.formats.datasets.store import MANIFEST
@@ -18,17 +17,12 @@ from multiview.formats.foreign import read_json
 from multiview.progress import say
 from multiview.stage import file_digest
 from multiview.stages.review_folder import kept, rejected
+from multiview.train.groups import divide, groups_of
 from multiview.train.hands import TrainingHands
 
 __all__ = ["RoundData", "hands_of_dataset", "run_round_dataset"]
 
 START = "start"
-# Parts that a take is cut into, whole ones of which are held back: neighbouring
-# frames show the same pose, so single frames would tell nothing.
-BLOCKS = 10
-# A person with more than this share of the labels is held back in parts of takes instead: whole,
-# validation would cost more than it tells.
-MOST_OF_ONE = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +33,29 @@ class RoundData:
     ----------
     folder
         The dataset.
-    hands
-        The same for the trainer.
+    hands, held
+        The same for the trainer: to learn from, and held back.
     digests
         Of the dataset, by name.
     """
 
     folder: Path
     hands: TrainingHands
+    held: TrainingHands
     digests: dict[str, str]
 
 
 def run_round_dataset(
-    labels: Sequence[Path], start: Path | None, out: Path, *, force: bool = False
+    labels: Sequence[Path],
+    start: Path | None,
+    out: Path,
+    *,
+    share: float = 0.1,
+    seed: int = 0,
+    earlier: Sequence[Path] = (),
+    force: bool = False,
 ) -> RoundData:
-    """Join labels and start set into a dataset; one that was made of the same is kept.
+    """Join labels and start set into a divided dataset; one that was made of the same is kept.
 
     Parameters
     ----------
@@ -63,6 +65,10 @@ def run_round_dataset(
         Labelled dataset of any layout: its labels are those of round 0.
     out
         Folder of the dataset.
+    share, seed
+        What is held back (`multiview.train.groups.divide`).
+    earlier
+        Datasets of earlier rounds: what they learnt is not held back now.
     force
         Replace one that was made of something else.
 
@@ -72,7 +78,9 @@ def run_round_dataset(
         If nothing is left, or ``out`` was made of something else.
     """
     given = [] if start is None else [load_dataset(start)]
+    before = [load_dataset(folder) for folder in earlier]
     parts = [*(_digest(folder) for folder in labels), *(data.identity for data in given)]
+    parts += [f"held back {share} {seed}", *(data.identity for data in before)]
     made_from = " ".join(parts)
     about = out / MANIFEST
     if about.exists():
@@ -90,17 +98,28 @@ def run_round_dataset(
             raise InputError(
                 f"{out}: a person rejected every label", "film more, or label with other options"
             )
+        samples = divide(samples, share, seed, [data.samples for data in before])
         save_dataset(samples, out, "parquet", pictures=pictures, made_from=made_from, force=True)
     data = load_dataset(out)
-    say(f"dataset: {len(data.samples)} hands, {(data.samples.round == 0).sum()} of the start set")
-    return RoundData(out, hands_of_dataset(data), {"dataset": data.digest})
+    held = data.samples.split == "val"
+    say(
+        f"dataset: {len(held)} hands, {(data.samples.round == 0).sum()} of the start set; "
+        f"{held.sum()} held back"
+    )
+    hands = hands_of_dataset(data)
+    learn, hold = (hands.take(np.flatnonzero(side)) for side in (~held, held))
+    return RoundData(out, learn, hold, {"dataset": data.digest})
 
 
-def hands_of_dataset(data: Dataset) -> TrainingHands:
+def hands_of_dataset(data: Dataset, groups: Sequence[str] | None = None) -> TrainingHands:
     """Hand a dataset to the trainer: labels of round 0 are its start set.
 
-    Hands of one subject, in whatever take, are held back together; hands without one, or of one
-    that makes up much of the labels, by tenths of a take.
+    Parameters
+    ----------
+    data
+        The dataset.
+    groups
+        What is held back together; None: as its own sessions and subjects say.
     """
     samples = data.samples
     return TrainingHands(
@@ -109,33 +128,10 @@ def hands_of_dataset(data: Dataset) -> TrainingHands:
         weight=samples.weight,
         sigma_px=samples.sigma_px,
         right=samples.right,
-        session=_groups(samples),
+        session=tuple(groups_of([samples]) if groups is None else groups),
         start=np.asarray(samples.round == 0, np.bool_),
         keypoints=samples.skeleton.keypoints,
     )
-
-
-def _groups(samples: HandSamples) -> tuple[str, ...]:
-    """Name what is held back together: a person, over all takes, or a part of a take."""
-    people, count = np.unique(samples.subject, return_counts=True)
-    whole = set(people[count <= MOST_OF_ONE * len(samples)].tolist()) - {""}
-    pairs = list(zip(samples.session.tolist(), samples.subject.tolist(), strict=True))
-    # called by the first take too, so that no name is that of a part
-    first = {subject: session for session, subject in sorted(set(pairs), reverse=True)}
-    return tuple(
-        f"{first[subject]} {subject}" if subject in whole else f"{session} part {part}"
-        for (session, subject), part in zip(pairs, _parts(samples), strict=True)
-    )
-
-
-def _parts(samples: HandSamples) -> list[int]:
-    """Which tenth of its take every hand is in."""
-    part = np.zeros(len(samples), np.int64)
-    for session in np.unique(samples.session):
-        rows = np.flatnonzero(samples.session == session)
-        _, rank = np.unique(samples.frame_id[rows], return_inverse=True)
-        part[rows] = rank * BLOCKS // max(1, rank.max(initial=0) + 1)
-    return part.tolist()
 
 
 def _kept(folder: Path) -> Dataset:

@@ -18,8 +18,8 @@ __all__ = ["promise_words", "selection_figures", "write_selection_report"]
 # Held-out odds of e times those of the fitted captures; the checked ones reached 1.6 times.
 _FAR = 1.0
 UNCALIBRATED = (
-    "; the detector's confidences are no probabilities, so that it may be several times as many: "
-    "multiview models calibrate"
+    "; this does not hold, as the detector's confidences are no probabilities (several times as "
+    "many were measured): multiview models calibrate"
 )
 
 

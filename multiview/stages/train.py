@@ -22,7 +22,7 @@ from multiview.images import read_image
 from multiview.models.card import ModelCard
 from multiview.progress import progress_bar, say
 from multiview.stage import Stage, file_digest, package_version
-from multiview.stages.train_confidence import calibrate_trained
+from multiview.stages.train_confidence import calibrate_trained, keep_confidence
 from multiview.stages.train_data import read_training_hands
 from multiview.stages.train_partner import join_partner, partner_card
 from multiview.stages.train_start import init_file, require_torch, start_from
@@ -162,7 +162,11 @@ def train_hands(
     card = _card(stage, name, design, check, result, licence or _licence(config, init))
     figures = _write(stage, design, card, other, result)
     written = stage.work / f"{name}.yaml"
-    figures["confidence"] = calibrate_trained(written, parts[1], config.calibrate)
+    if design.part == "palm":
+        # keypoints are read by the other network, which did not change
+        keep_confidence(other, written)
+    else:
+        figures["confidence"] = calibrate_trained(written, parts[1], config.calibrate)
     (stage.work / CHECKPOINT).unlink()
     stage.finish(figures)
     say(

@@ -18,7 +18,7 @@ from multiview.errors import InputError
 from multiview.formats.atomic import write_text
 from multiview.images import read_image
 from multiview.models.base import U8
-from multiview.models.card import load_card
+from multiview.models.card import ModelCard, load_card
 from multiview.models.confidence import SHIPPED
 from multiview.models.fit_confidence import calibration_text
 from multiview.models.load import build_detector
@@ -26,7 +26,7 @@ from multiview.progress import progress_bar, say
 from multiview.stages.calibrate_model import COMMENT, counted, fit_confidences
 from multiview.train.hands import TrainingHands
 
-__all__ = ["calibrate_trained"]
+__all__ = ["calibrate_trained", "keep_confidence"]
 
 # Confidences change little with more; a picture takes as long as in detection.
 MOST_PICTURES = 300
@@ -56,7 +56,8 @@ def calibrate_trained(
     if not passes:
         return None
     detector = build_detector(load_card(str(card)))
-    names = sorted(set(held.picture))
+    # whole groups after one another, so that the halves that judge each other share none
+    names = [name for _, name in sorted(set(zip(held.session, held.picture, strict=True)))]
     some = np.linspace(0, len(names) - 1, min(MOST_PICTURES, len(names))).astype(int)
     about = f"{len(held)} hands held back in training"
     try:
@@ -72,6 +73,21 @@ def calibrate_trained(
         card.with_name(SHIPPED.name), calibration_text([f.calibration for f in fitted], COMMENT)
     )
     return [{"passes": f.calibration.passes} | f.judged for f in fitted]
+
+
+def keep_confidence(partner: ModelCard | None, card: Path) -> None:
+    """Bring a partner's confidence along with its network, if it has one of its own.
+
+    Parameters
+    ----------
+    partner
+        Card that the network which reads keypoints was taken from.
+    card
+        Of the pair.
+    """
+    own = None if partner is None else partner.folder / SHIPPED.name
+    if own is not None and own != SHIPPED and own.exists():
+        card.with_name(SHIPPED.name).write_bytes(own.read_bytes())
 
 
 def _pictures(held: TrainingHands, names: Sequence[str]) -> Iterator[tuple[U8, F64]]:

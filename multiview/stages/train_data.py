@@ -11,7 +11,9 @@ import numpy as np
 
 from multiview.errors import InputError
 from multiview.formats.datasets import Dataset, load_dataset
+from multiview.stages.review_folder import kept
 from multiview.stages.round_dataset import hands_of_dataset
+from multiview.train.groups import groups_of
 from multiview.train.hands import TrainingHands, join_hands
 
 __all__ = ["TrainingData", "read_training_hands"]
@@ -39,7 +41,7 @@ class TrainingData:
 def read_training_hands(labels: Sequence[Path], start: Sequence[Path]) -> TrainingData:
     """Read folders of `multiview label`, and data sets of any layout.
 
-    Hands of the split ``test`` are never read.
+    Hands of the split ``test`` are never read, nor what a person rejected (`multiview review`).
 
     Parameters
     ----------
@@ -51,25 +53,36 @@ def read_training_hands(labels: Sequence[Path], start: Sequence[Path]) -> Traini
     InputError
         If a folder has no labels, or a labelled picture is not there.
     """
-    learn: list[TrainingHands] = []
-    held: list[TrainingHands] = []
-    digests = {}
-    for folder, is_start in [*((f, False) for f in labels), *((f, True) for f in start)]:
-        folder = folder.parent if folder.name == "coco.json" else folder
+    given = [*((f, False) for f in labels), *((f, True) for f in start)]
+    folders = [folder.parent if folder.name == "coco.json" else folder for folder, _ in given]
+    sets = [_without_tests(kept(folder, load_dataset(folder))) for folder in folders]
+    groups = groups_of([data.samples for data in sets]) if sets else []
+    learn, held, digests = list[TrainingHands](), list[TrainingHands](), dict[str, str]()
+    for folder, (_, is_start), data in zip(folders, given, sets, strict=True):
+        if data.format == "webdataset":
+            raise InputError(
+                f"{folder}: training reads pictures from files, and here they are within a tar",
+                "multiview dataset convert it to another --format first",
+            )
+        count = len(data.samples)
+        hands = hands_of_dataset(data, groups[:count])
+        groups = groups[count:]
+        if is_start:
+            hands = replace(hands, start=np.ones(count, np.bool_))
+        val = data.samples.split == "val"
+        learn.append(hands.take(np.flatnonzero(~val)))
+        if val.any():
+            held.append(hands.take(np.flatnonzero(val)))
         key = f"{'start' if is_start else 'labels'} {folder}"
-        data = load_dataset(folder)
-        parts = [_hands_of_split(data, val, is_start) for val in (False, True)]
-        learn.append(parts[0])
-        held += [p for p in parts[1:] if len(p)]
-        digests[key] = f"{data.identity} {_picture_digest(join_hands(parts))}"
+        digests[key] = f"{data.identity} {_picture_digest(hands)}"
     return TrainingData(join_hands(learn), join_hands(held) if held else None, digests)
 
 
-def _hands_of_split(data: Dataset, val: bool, start: bool) -> TrainingHands:
-    split = data.samples.split
-    rows = np.flatnonzero(split == "val" if val else (split != "val") & (split != "test"))
-    hands = hands_of_dataset(replace(data, samples=data.samples.take(rows)))
-    return replace(hands, start=np.ones(len(hands), np.bool_)) if start else hands
+def _without_tests(data: Dataset) -> Dataset:
+    rows = np.flatnonzero(data.samples.split != "test")
+    return (
+        data if len(rows) == len(data.samples) else replace(data, samples=data.samples.take(rows))
+    )
 
 
 def _picture_digest(hands: TrainingHands) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from multiview._shapes import F64, BoolArray, as_f64, check_shapes, freeze
 from multiview.errors import InputError
 
-__all__ = ["TrainingHands", "join_hands", "split_by_session"]
+__all__ = ["TrainingHands", "hold_back", "join_hands", "split_by_session"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,37 +133,73 @@ def join_hands(parts: Sequence[TrainingHands]) -> TrainingHands:
 def split_by_session(
     hands: TrainingHands, share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Keep whole sessions for validation, at least one.
-
-    Parameters
-    ----------
-    hands
-        All hands.
-    share
-        Of the hands that validation should have at least; the last session may bring more.
-    seed
-        Which sessions.
+    """Keep whole sessions for validation, at least one; see `hold_back`.
 
     Returns
     -------
     tuple
-        Rows to train on, and rows to validate on. With a single session its last rows are held
-        back: neighbours in time are not independent, so such a validation flatters.
+        Rows to train on, and rows to validate on.
 
     Raises
     ------
     InputError
         If there are fewer than two hands.
     """
-    count, wanted = len(hands), max(1, round(share * len(hands)))
+    held = hold_back(hands.session, share, seed)
+    return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def hold_back(
+    groups: Sequence[str],
+    share: float,
+    seed: int,
+    *,
+    held: Collection[str] = (),
+    learnt: Collection[str] = (),
+) -> BoolArray:
+    """Choose whole groups that training does not learn from.
+
+    Parameters
+    ----------
+    groups
+        Of every hand, shape (N,).
+    share
+        Of the hands that should be held back at least; the last group may bring more.
+    seed
+        Another number, another choice; the same, the same of the same groups.
+    held, learnt
+        Groups that an earlier training held back, and learnt from: the first stay held back, the
+        second are held back only where there is nothing else, which flatters.
+
+    Returns
+    -------
+    BoolArray
+        Shape (N,). With a single group its last hands: neighbours in time are not independent, so
+        such a validation flatters.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two hands.
+    """
+    count = len(groups)
     if count < 2:
         raise InputError(f"{count} labelled hands", "training needs hands to learn and to check on")
-    names = np.array(hands.session)
-    sessions = np.unique(names)
-    if len(sessions) == 1:
-        return np.arange(count - wanted), np.arange(count - wanted, count)
-    held = np.zeros(count, np.bool_)
-    for name in np.random.default_rng([seed, 10]).permutation(sessions)[:-1]:
-        if held.sum() < wanted:
-            held |= names == name
-    return np.flatnonzero(~held), np.flatnonzero(held)
+    wanted = max(1, round(share * count))
+    names, group = np.unique(np.array(groups), return_inverse=True)
+    out = np.zeros(count, np.bool_)
+    if len(names) == 1:
+        out[-wanted:] = True
+        return out
+    order = sorted(names.tolist(), key=lambda name: _rank(name, seed))
+    order.sort(key=lambda name: 0 if name in held else 2 if name in learnt else 1)
+    chosen = {name: n for n, name in enumerate(names.tolist())}
+    for name in order[:-1]:
+        if name in held or (out.sum() < wanted and (name not in learnt or not out.any())):
+            out |= group == chosen[name]
+    return out
+
+
+def _rank(name: str, seed: int) -> bytes:
+    """Order groups by chance that does not depend on which others there are."""
+    return hashlib.sha256(f"{seed} {name}".encode()).digest()
