@@ -36,7 +36,7 @@ VARIANTS: dict[str, tuple[str, dict, bool]] = {
     "start set alone, goes on": ("start", {}, True),
     "labels": ("labels", {}, False),
     "labels, goes on": ("labels", {}, True),
-    "labels promised 3 %": ("promised", {"lr": 5e-4}, False),
+    "labels promised 3 %, half the rate": ("promised", {"lr": 5e-4}, False),
     "labels, half the rate": ("labels", {"lr": 5e-4}, False),
     "labels, three times the rate": ("labels", {"lr": 3e-3}, False),
     "labels, taken for exact": ("sharp", {}, False),

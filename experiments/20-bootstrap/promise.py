@@ -5,7 +5,8 @@ Run from the repository's root after `run.py`, whose runs are read::
     python experiments/20-bootstrap/promise.py [--write]
 
 Every round's labels are chosen again under promises, with confidences as training fitted them, and
-with the network's own, which is what a loop without that step would have.
+with the network's own, which is what a loop without that step would have. `--loops 0.03` runs loops
+that promise so much from their first round on.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from multiview.formats.detections_parquet import read_detections
 from multiview.formats.points_parquet import read_points
 from multiview.formats.rig_yaml import read_rig
 from multiview.models.confidence import SHIPPED
+from multiview.stages.bootstrap import run_bootstrap
 from multiview.stages.detect import run_detect
 from multiview.stages.guide import run_guide
 from multiview.stages.loop_config import Footage
@@ -117,6 +119,18 @@ def one(start: str, number: int, seed: int, options: argparse.Namespace) -> list
     return [[_sum(folder, takes, rate) for rate in RATES] for folder in folders]
 
 
+def promised(
+    start: str, rate: float, seed: int, options: argparse.Namespace
+) -> list[tuple[int, Count]]:
+    """Run a loop that keeps a promise in every round; counts of its rounds."""
+    config = plan(start, seed, options.out, options)
+    config = config.model_copy(update={"max_false_label_rate": rate})
+    run = options.out / f"{start}-{seed}-{options.steps}-promised-{rate:g}"
+    run_bootstrap(config, run)
+    numbers = range(1, options.rounds + 1)
+    return [(n, _sum(run / f"round-{n}", config.takes, rate)) for n in numbers]
+
+
 def _sum(folder: Path, takes: tuple[Footage, ...], rate: float | None) -> Count:
     rows = [count(folder / take.name, take.name, rate) for take in takes]
     labels, false, risk = (sum(column) for column in zip(*rows, strict=True))
@@ -130,6 +144,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--loops", nargs="*", type=float, default=(), choices=RATES[1:])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE / "runs")
     parser.add_argument("--write", action="store_true", help="put the table into the README")
@@ -144,6 +159,12 @@ def main() -> None:
             for kind, counts in zip(KINDS, job.result(), strict=True):
                 cells = " | ".join(c.cell for c in counts)
                 lines.append(f"| {start} | {number + 1} | {kind} | {cells} |")
+        loops = [(s, r) for s in options.starts for r in options.loops]
+        more = [pool.submit(promised, s, r, options.seed, options) for s, r in loops]
+        for (start, rate), job in zip(loops, more, strict=True):
+            for number, counts in job.result():
+                cells = " | ".join(counts.cell if r == rate else "-" for r in RATES)
+                lines.append(f"| {start} | {number} | fitted, promised in every round | {cells} |")
     print("\n".join(lines))
     if options.write:
         fill_readme(HERE, "promise", lines)

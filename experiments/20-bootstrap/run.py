@@ -141,10 +141,24 @@ def control(start: str, seed: int, options: argparse.Namespace) -> list[dict[str
     folder = options.out / f"{start}-{seed}-{options.steps}"
     figures = figures_of(folder)[:1]
     card = str(folder / "round-0" / "train" / "start.yaml")
-    data = run_round_dataset([], config.start, folder / "round-0" / "dataset")
+    data = run_round_dataset(
+        [],
+        config.start,
+        folder / "round-0" / "dataset",
+        share=config.validation,
+        seed=config.train.seed,
+    )
     for number in range(1, options.rounds + 1):
         out = folder / f"control-{number}"
-        train_hands(data.hands, data.digests, out / "train", config.train, init=card, name="more")
+        train_hands(
+            data.hands,
+            data.digests,
+            out / "train",
+            config.train,
+            held=data.held,
+            init=card,
+            name="more",
+        )
         card = str(out / "train" / "more.yaml")
         figures.append(run_score(card, config.held_out, out / "held-out").figures())
     return [f | {"labelled": NAN, "false": NAN} for f in figures]
