@@ -273,12 +273,12 @@ def test_the_finder_is_trained_first_and_both_share_a_card(footage, tmp_path, mo
     path = plan(footage, tmp_path, trainer=None, train_finder=finder)
     loop = object.__new__(_Loop)
     loop.config = LoopConfig.model_validate(yaml.safe_load(path.read_text()))
-    loop.force, loop.cards, calls = False, ["mediapipe-lite"], []
-    data = SimpleNamespace(hands="hands", digests={})
+    loop.force, loop.cards, loop.datasets, calls = False, ["mediapipe-lite"], [], []
+    data = SimpleNamespace(folder=tmp_path, hands="hands", held="held", digests={})
     monkeypatch.setattr(bootstrap, "run_round_dataset", lambda *args, **given: data)
 
     def train(hands, digests, out, config, **given):
-        assert hands == "hands"
+        assert (hands, given["held"]) == ("hands", "held")
         calls.append((out.name, config.arch, given["partner"]))
 
     monkeypatch.setattr(bootstrap, "train_hands", train)

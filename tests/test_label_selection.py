@@ -67,6 +67,7 @@ def test_writes_what_was_selected_and_why_not(take, tmp_path, capsys):
     assert ((told >= 0) & (told < 0.5)).all()
     report = (tmp_path / "out" / "report.md").read_text()
     assert "| finger swap |" in report
+    assert f"0 of {VIEWS * FRAMES} views of the selected hands get no label" in report
     figures = json.loads((tmp_path / "out" / "manifest.json").read_text())["figures"]
     assert figures["labels_3d"] == sum(int(r["labels"]) for r in rows.values())
     assert figures["estimated_false"] == pytest.approx(told.mean(), abs=1e-6)

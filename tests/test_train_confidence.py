@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -89,3 +92,30 @@ def test_a_finder_brings_the_confidence_of_its_partner(data, tmp_path):
     assert main(line) == 0
     assert not (tmp_path / "shipped" / "confidence.yaml").exists()
     assert mv.load_detector(tmp_path / "shipped" / "shipped.yaml").calibrated
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_kill_while_confidences_are_fitted_changes_nothing(data, tmp_path):
+    whole, _ = train(data / "wrong", tmp_path / "whole" / "net")
+    out = tmp_path / "killed" / "net"
+    line = [
+        sys.executable,
+        "-m",
+        "multiview",
+        "train",
+        str(data / "wrong"),
+        "--out",
+        str(out),
+        *SAME,
+    ]
+    child = subprocess.Popen(line, stdout=subprocess.DEVNULL)
+    card = out.with_name("net.partial") / "net.yaml"
+    while not card.exists():
+        assert child.poll() is None, "the training ended before it was killed"
+        time.sleep(0.002)
+    child.kill()
+    child.wait()
+    assert not out.exists()
+    train(data / "wrong", out)
+    for name in ("net.onnx", "confidence.yaml"):
+        assert (out / name).read_bytes() == whole.with_name(name).read_bytes()

@@ -237,7 +237,7 @@ def test_options_that_mean_nothing_for_a_rig_are_refused(
     given = ["view", str(run / "rig.yaml")]
     page = ["--html", str(run / "r.html")]
     assert "--color means" in refusal([*given, *page, "--color", "confidence"], capsys)
-    assert "--backend means" in refusal([*given, "--backend", "open3d"], capsys)
+    assert "a rig without hands" in refusal([*given, "--backend", "open3d"], capsys)
     monkeypatch.setitem(sys.modules, "rerun", None)
     assert "[view]" in refusal(given, capsys)
     (run / "bad.yaml").write_text("a: 1")

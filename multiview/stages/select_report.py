@@ -28,7 +28,12 @@ def write_selection_report(
 ) -> None:
     """Write both files into ``folder``; ``promise`` is of `promise_words`."""
     write_selection(_rows(selection, points), folder / "selection.csv")
-    lines = ["# Selection", "", *table_lines(selection), "", promise]
+    hidden, every = _hidden_views(selection)
+    full = (
+        f"{hidden} of {every} views of the selected hands get no label: another hand or a body "
+        "hides the whole hand there"
+    )
+    lines = ["# Selection", "", *table_lines(selection), "", full, "", promise]
     write_text(folder / "report.md", "\n".join(lines) + "\n")
 
 
@@ -38,10 +43,18 @@ def selection_figures(selection: Selection) -> dict[str, Any]:
     return {
         "frames_selected": int(selection.hands.any(-1).sum()),
         "labels_3d": int(selection.labels.sum()),
+        "views_hidden": _hidden_views(selection)[0],
         "estimated_false": selection.expected_false,
         "promised_false": float("nan") if promise is None else promise.bound,
         "heldout_beyond_limit": selection.risk.heldout,
     }
+
+
+def _hidden_views(selection: Selection) -> tuple[int, int]:
+    """Count the views of selected hands that something hides as a whole, and all of them."""
+    hands = selection.hands
+    hidden = ~selection.views & hands
+    return int(hidden.sum()), int(hands.sum()) * len(selection.views)
 
 
 def promise_words(selection: Selection, target: float | None, *, calibrated: bool = True) -> str:
