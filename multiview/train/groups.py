@@ -15,6 +15,8 @@ from multiview.train.hands import hold_back
 
 __all__ = ["divide", "groups_of"]
 
+Frame = tuple[str, str, int]
+
 # Parts that a take is cut into at most, half as many at least: neighbouring frames show the same
 # pose, so single frames would tell nothing.
 PARTS = 10
@@ -80,40 +82,42 @@ def divide(
     InputError
         If nothing is left to learn from, or there are fewer than two hands.
     """
-    split = samples.split.copy()
-    open_ = np.flatnonzero(split == "")
-    if len(open_) and (split == "val").sum() < share * len(samples):
-        groups = np.array(groups_of([samples]))[open_]
-        frames = _frames(samples.take(open_))
-        before = {"train": set[object](), "val": set[object]()}
-        for data in earlier:
-            for frame, side in zip(_frames(data), data.split.tolist(), strict=True):
-                before.get(side, set()).add(frame)
-        was = {
-            side: {g for g, f in zip(groups.tolist(), frames, strict=True) if f in known}
-            for side, known in before.items()
-        }
-        held = hold_back(
-            groups.tolist(), share, seed, held=was["val"] - was["train"], learnt=was["train"]
+    split = [str(side) for side in samples.split]
+    rows = [n for n, side in enumerate(split) if not side]
+    if rows and split.count("val") < share * len(split):
+        every, frames = groups_of([samples]), _frames(samples)
+        groups = [every[n] for n in rows]
+        learnt, held = (
+            _with_any(groups, [frames[n] for n in rows], _of_split(earlier, side))
+            for side in ("train", "val")
         )
-        split = split.astype(f"<U{max(5, split.dtype.itemsize // 4)}")
-        split[open_] = np.where(held, "val", "train")
-    split = np.where(split == "", "train", split)
-    if not (split == "train").any():
+        chosen = hold_back(groups, share, seed, held=held - learnt, learnt=learnt)
+        for n, hold in zip(rows, chosen.tolist(), strict=True):
+            split[n] = "val" if hold else "train"
+    split = [side or "train" for side in split]
+    if "train" not in split:
         raise InputError(
             "every labelled hand is held back for validation, none is left to learn from",
             "give hands of the split train, or of none",
         )
-    return replace(samples, split=split)
+    return replace(samples, split=np.array(split, np.str_))
 
 
-def _frames(samples: HandSamples) -> list[tuple[str, str, int]]:
-    """Name each label by what is the same in other rounds: person, take and instant."""
-    return list(
-        zip(
-            samples.session.tolist(),
-            samples.subject.tolist(),
-            samples.frame_id.tolist(),
-            strict=True,
-        )
-    )
+def _with_any(groups: Sequence[str], frames: Sequence[Frame], known: set[Frame]) -> set[str]:
+    """Name the groups of which some frame is among those known."""
+    return {group for group, frame in zip(groups, frames, strict=True) if frame in known}
+
+
+def _of_split(earlier: Sequence[HandSamples], split: str) -> set[Frame]:
+    return {
+        frame
+        for samples in earlier
+        for frame, side in zip(_frames(samples), samples.split.tolist(), strict=True)
+        if side == split
+    }
+
+
+def _frames(samples: HandSamples) -> list[Frame]:
+    """Name each label by what is the same in other rounds: take, person and instant."""
+    names = samples.session.tolist(), samples.subject.tolist(), samples.frame_id.tolist()
+    return list(zip(*names, strict=True))
