@@ -34,8 +34,6 @@ NETWORKS = ("mediapipe-full", "mediapipe-lite")  # the teacher's own, and a smal
 FINE = 0.1  # of the longer side of the hand's box: PCK@0.1
 BACK_DEG = 120  # between palm normal and camera: such views see the back of the hand
 FOUND = 0.5  # a detection belongs to a hand if its median keypoint is within half the hand's box
-# as measured in experiments/17-trainer
-PALM = {"arch": "palm", "batch": 8, "warmup": 0.2, "ema": 0.9, "threads": 1}
 TEACHER = "MediaPipe (full)"
 
 
@@ -60,9 +58,12 @@ def plan(network: str, options: argparse.Namespace) -> LoopConfig:
                 "seed": options.seed,
                 "threads": 1,
             },
-            "finder": PALM
-            | {"steps": options.palm_steps, "validate_every": options.palm_steps}
-            | {"seed": options.seed},
+            "finder": {
+                "steps": options.palm_steps,
+                "validate_every": options.palm_steps,
+                "threads": 1,
+                "seed": options.seed,
+            },
             "stop": {"patience": options.rounds},
         }
     )

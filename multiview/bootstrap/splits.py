@@ -7,7 +7,6 @@ one side, and between blocks of different sides a gap is left out.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import Literal
 
@@ -17,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from multiview._shapes import F64, BoolArray, IntArray
 from multiview.config import Config
 from multiview.core import HandSamples
+from multiview.core.order import chance_rank
 from multiview.errors import InputError
 
 __all__ = ["SplitConfig", "split_by"]
@@ -188,7 +188,7 @@ def _assign(names: list[str], sizes: IntArray, config: SplitConfig) -> list[str]
     wanted = {name: share / total * sizes.sum() for name, share in config.shares.items()}
     got = dict.fromkeys(wanted, 0)
     side = [""] * len(names)
-    order = sorted(range(len(names)), key=lambda n: _rank(names[n], config.seed))
+    order = sorted(range(len(names)), key=lambda n: chance_rank(names[n], config.seed))
     for left, n in zip(range(len(order), 0, -1), order, strict=True):
         empty = [s for s, count in got.items() if not count]
         # the last groups go to splits that have none
@@ -197,8 +197,3 @@ def _assign(names: list[str], sizes: IntArray, config: SplitConfig) -> list[str]
         side[n] = best
         got[best] += int(sizes[n])
     return side
-
-
-def _rank(name: str, seed: int) -> bytes:
-    """Order groups by chance that is the same everywhere."""
-    return hashlib.sha256(f"{seed} {name}".encode()).digest()

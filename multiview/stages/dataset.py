@@ -12,12 +12,12 @@ from multiview._shapes import present
 from multiview.bootstrap.splits import SplitConfig, split_by
 from multiview.core import HandSamples
 from multiview.errors import InputError
-from multiview.formats.datasets import join, load_dataset, save_dataset
+from multiview.formats.datasets import join, save_dataset
 from multiview.formats.datasets.pictures import Pictures
 from multiview.formats.datasets.store import MANIFEST
 from multiview.formats.foreign import read_json
 from multiview.progress import say
-from multiview.stages.review_folder import kept
+from multiview.stages.review_folder import load_kept
 
 __all__ = ["Hands", "Selection", "run_convert_dataset", "run_split_dataset"]
 
@@ -93,7 +93,7 @@ def _joined(
 ) -> tuple[HandSamples, Pictures, str]:
     if pictures is not None and len(sources) > 1:
         raise InputError("--pictures is for one dataset", "convert one after the other")
-    found = [kept(path, load_dataset(path, format)) for path in sources]
+    found = [load_kept(path, format) for path in sources]
     samples, where = join(found)
     where = where if pictures is None else Pictures.below(pictures)
     return samples, where, " ".join(d.identity for d in found)

@@ -9,10 +9,10 @@ import numpy as np
 from multiview.association import as_triangulated
 from multiview.bootstrap.labels import LabelConfig, pseudo_labels, safe_keypoints
 from multiview.bootstrap.samples import samples_of
-from multiview.bootstrap.select import SelectConfig, select_labels
+from multiview.bootstrap.select import SelectConfig, Selection, select_labels
 from multiview.bootstrap.table import empty_selection
 from multiview.capture import Capture
-from multiview.core import PseudoLabels
+from multiview.core import Detections, Points3D, PseudoLabels, Rig
 from multiview.errors import NoLabelError
 from multiview.formats.coco import image_name, write_coco
 from multiview.formats.datasets.parquet import FILE as SAMPLES
@@ -103,10 +103,15 @@ def run_label(
         "points": file_digest(points_dir / "points.parquet"),
     }
     inputs |= _optional_inputs(verified, select.risk.model)
-    options: dict[str, object] = {"select": select.model_dump()}
-    options |= {"pictures": pictures, "video": video}
-    options |= {"max_false_label_rate": max_false_label_rate}
-    options |= {"session": session, "subject": subject, "iteration": iteration}
+    options: dict[str, object] = {
+        "select": select.model_dump(),
+        "pictures": pictures,
+        "video": video,
+        "max_false_label_rate": max_false_label_rate,
+        "session": session,
+        "subject": subject,
+        "iteration": iteration,
+    }
     stage = Stage("label", config.model_dump() | options, inputs, out, force)
     if stage.done:
         say(f"label: {out} is up to date")
@@ -114,18 +119,7 @@ def run_label(
     with stage.cleared():
         # once, for labels, sheet and videos alike
         dets = as_triangulated(dets, points, rig, hands_at_a_time(points_dir))
-        selection = select_labels(
-            points,
-            dets,
-            rig.select(points.camera_names),
-            select,
-            max_false_label_rate=max_false_label_rate,
-            allow_unvoted=config.allow_unvoted,
-            safe=safe_keypoints(points, config),
-            verdicts=None if verified is None else verified_keypoints(verified, points),
-        )
-        if not selection.labels.any():
-            raise empty_selection(selection)
+        selection = _selected(points, dets, rig, config, select, max_false_label_rate, verified)
         labels = pseudo_labels(
             points,
             dets,
@@ -136,11 +130,7 @@ def run_label(
             selection=selection,
         )
         if not labels.keep.any():
-            raise NoLabelError(
-                f"no picture shows enough of a hand for its labels: {selection.labels.sum()} 3D "
-                "keypoints passed",
-                "lower --label.min-keypoints",
-            )
+            raise _nothing_shown(selection)
     promise = promise_words(selection, max_false_label_rate, calibrated=_calibrated(table.parent))
     write_selection_report(selection, points, promise, stage.work)
     write_coco(labels, stage.work / "coco.json")
@@ -158,6 +148,39 @@ def run_label(
     stage.finish(figures | selection_figures(selection))
     _tell(figures, promise, out)
     return out
+
+
+def _selected(
+    points: Points3D,
+    dets: Detections,
+    rig: Rig,
+    config: LabelConfig,
+    select: SelectConfig,
+    max_false_label_rate: float | None,
+    verified: Path | None,
+) -> Selection:
+    """Select labels; an empty selection is an error."""
+    selection = select_labels(
+        points,
+        dets,
+        rig.select(points.camera_names),
+        select,
+        max_false_label_rate=max_false_label_rate,
+        allow_unvoted=config.allow_unvoted,
+        safe=safe_keypoints(points, config),
+        verdicts=None if verified is None else verified_keypoints(verified, points),
+    )
+    if not selection.labels.any():
+        raise empty_selection(selection)
+    return selection
+
+
+def _nothing_shown(selection: Selection) -> NoLabelError:
+    return NoLabelError(
+        f"no picture shows enough of a hand for its labels: {selection.labels.sum()} 3D keypoints "
+        "passed",
+        "lower --label.min-keypoints",
+    )
 
 
 def _calibrated(detections: Path) -> bool:

@@ -36,7 +36,7 @@ __all__ = [
     "begin_review",
     "check_pictures",
     "judged",
-    "kept",
+    "load_kept",
     "montage_file",
     "open_review",
     "rejected",
@@ -257,18 +257,19 @@ def rejected(labels: Path, samples: HandSamples | None = None) -> set[tuple[int,
     return out
 
 
-def kept(labels: Path, data: Dataset) -> Dataset:
-    """Labels of a folder without those that a person rejected.
+def load_kept(labels: Path, format: str = "") -> Dataset:
+    """Load a folder of labels without those that a person rejected.
 
     Raises
     ------
     InputError
-        As `rejected`.
+        If it cannot be read, and as `rejected`.
     """
-    frames = rejected(labels, data.samples)
+    data = load_dataset(labels, format)
+    samples = data.samples
+    frames = rejected(labels, samples)
     if not frames:
         return data
-    samples = data.samples
     keep = [
         not ({(f, ""), (f, camera)} & frames)
         for f, camera in zip(samples.frame_id.tolist(), samples.camera.tolist(), strict=True)

@@ -16,7 +16,7 @@ from multiview.formats.datasets.store import MANIFEST
 from multiview.formats.foreign import read_json
 from multiview.progress import say
 from multiview.stage import file_digest
-from multiview.stages.review_folder import kept, rejected
+from multiview.stages.review_folder import load_kept, rejected
 from multiview.train.groups import divide, groups_of
 from multiview.train.hands import TrainingHands
 
@@ -93,7 +93,7 @@ def run_round_dataset(
     else:
         same = False
     if not same:
-        samples, pictures = join([*map(_kept, labels), *map(_as_start, given)])
+        samples, pictures = join([*map(load_kept, labels), *map(_as_start, given)])
         if not len(samples):
             raise InputError(
                 f"{out}: a person rejected every label", "film more, or label with other options"
@@ -132,11 +132,6 @@ def hands_of_dataset(data: Dataset, groups: Sequence[str] | None = None) -> Trai
         start=np.asarray(samples.round == 0, np.bool_),
         keypoints=samples.skeleton.keypoints,
     )
-
-
-def _kept(folder: Path) -> Dataset:
-    """Labels of a take without those that a person rejected."""
-    return kept(folder, load_dataset(folder))
 
 
 def _as_start(data: Dataset) -> Dataset:

@@ -23,13 +23,14 @@ from multiview.models.confidence import SHIPPED
 from multiview.models.fit_confidence import calibration_text
 from multiview.models.load import build_detector
 from multiview.progress import progress_bar, say
-from multiview.stages.calibrate_model import COMMENT, counted, fit_confidences
+from multiview.stages.calibrate_model import counted, fit_confidences
 from multiview.train.hands import TrainingHands
 
 __all__ = ["calibrate_trained", "keep_confidence"]
 
 # Confidences change little with more; a picture takes as long as in detection.
 MOST_PICTURES = 300
+COMMENT = "Parameters of multiview.models.confidence; `multiview train` wrote them."
 
 
 def calibrate_trained(

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from multiview.errors import InputError
-from multiview.formats.datasets import Dataset, load_dataset
-from multiview.stages.review_folder import kept
+from multiview.formats.datasets import Dataset
+from multiview.stages.review_folder import load_kept
 from multiview.stages.round_dataset import hands_of_dataset
 from multiview.train.groups import groups_of
 from multiview.train.hands import TrainingHands, join_hands
@@ -55,7 +55,7 @@ def read_training_hands(labels: Sequence[Path], start: Sequence[Path]) -> Traini
     """
     given = [*((f, False) for f in labels), *((f, True) for f in start)]
     folders = [folder.parent if folder.name == "coco.json" else folder for folder, _ in given]
-    sets = [_without_tests(kept(folder, load_dataset(folder))) for folder in folders]
+    sets = [_without_tests(load_kept(folder)) for folder in folders]
     groups = groups_of([data.samples for data in sets]) if sets else []
     learn, held, digests = list[TrainingHands](), list[TrainingHands](), dict[str, str]()
     for folder, (_, is_start), data in zip(folders, given, sets, strict=True):
@@ -80,9 +80,7 @@ def read_training_hands(labels: Sequence[Path], start: Sequence[Path]) -> Traini
 
 def _without_tests(data: Dataset) -> Dataset:
     rows = np.flatnonzero(data.samples.split != "test")
-    return (
-        data if len(rows) == len(data.samples) else replace(data, samples=data.samples.take(rows))
-    )
+    return replace(data, samples=data.samples.take(rows))
 
 
 def _picture_digest(hands: TrainingHands) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiview._shapes import F64, BoolArray, as_f64, check_shapes, freeze
+from multiview.core.order import chance_rank
 from multiview.errors import InputError
 
 __all__ = ["TrainingHands", "hold_back", "join_hands", "split_by_session"]
@@ -186,20 +187,15 @@ def hold_back(
     if count < 2:
         raise InputError(f"{count} labelled hands", "training needs hands to learn and to check on")
     wanted = max(1, round(share * count))
-    names, group = np.unique(np.array(groups), return_inverse=True)
-    out = np.zeros(count, np.bool_)
-    if len(names) == 1:
+    named, out = np.array(groups), np.zeros(count, np.bool_)
+    order = sorted(
+        set(groups),
+        key=lambda g: (0 if g in held else 2 if g in learnt else 1, chance_rank(g, seed)),
+    )
+    if len(order) == 1:
         out[-wanted:] = True
         return out
-    order = sorted(names.tolist(), key=lambda name: _rank(name, seed))
-    order.sort(key=lambda name: 0 if name in held else 2 if name in learnt else 1)
-    chosen = {name: n for n, name in enumerate(names.tolist())}
-    for name in order[:-1]:
-        if name in held or (out.sum() < wanted and (name not in learnt or not out.any())):
-            out |= group == chosen[name]
+    for group in order[:-1]:
+        if group in held or (out.sum() < wanted and (group not in learnt or not out.any())):
+            out |= named == group
     return out
-
-
-def _rank(name: str, seed: int) -> bytes:
-    """Order groups by chance that does not depend on which others there are."""
-    return hashlib.sha256(f"{seed} {name}".encode()).digest()
